@@ -1,0 +1,62 @@
+# Two commands: `make demo` and `make test`. Everything lands inside this folder: .venv, rust/target, .engines.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ENGINES := .engines
+ANVIL := $(ENGINES)/node_modules/.bin-native/anvil
+SUITE ?= core
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build native contracts engines bench clean lock
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# need(tool, remedy): one line, then stop
+need = @command -v $(1) >/dev/null 2>&1 || { echo "dougong needs $(1): $(2)" >&2; exit 1; }
+
+$(VENV)/.installed: requirements.lock
+	$(call need,$(PYTHON),install Python 3.11 or newer)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dougong needs Python 3.11 or newer: set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(call need,git,install git)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+native: $(VENV)/.installed ## Build the Rust core into the environment
+	$(call need,cargo,install Rust (https://rustup.rs) 1.94 or newer)
+	$(call need,cc,install a C compiler such as gcc)
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --locked
+
+contracts: $(VENV)/.installed ## Compile the Vyper contracts (only what changed)
+	@$(BIN)/python -m dougong.contracts
+
+build: native contracts ## Everything the package needs
+
+engines: ## Install the pinned engines that the tests use
+	$(call need,npm,install Node.js 20 or newer)
+	@npm ci --prefix $(ENGINES) --no-audit --no-fund --silent
+
+demo: build ## Run the main job
+	@$(BIN)/dougong demo
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cargo fmt --manifest-path rust/Cargo.toml --all --check
+	cargo clippy --manifest-path rust/Cargo.toml --release --locked --all-targets --quiet -- -D warnings
+
+test: build engines lint ## Every test and linter
+	cargo test --manifest-path rust/Cargo.toml --release --locked --workspace --exclude dougong-native --quiet
+	$(BIN)/pytest
+
+bench: build ## make bench SUITE=core: one JSON object a line
+	@$(BIN)/python -m benches $(SUITE)
+
+lock: ## Resolve the Python lock file anew (needs uv)
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) rust/target $(ENGINES)/node_modules src/dougong/contracts/build src/dougong/*.so

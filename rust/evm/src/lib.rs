@@ -1,0 +1,1 @@
+//! The EVM execution layer: blocks, tries, store and derivation, on revm. Free of Python.

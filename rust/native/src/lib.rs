@@ -1,0 +1,16 @@
+//! Python bindings: each kernel's module is a thin file of its own; nothing is computed here.
+
+use keccak_asm::Digest;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+#[pyfunction]
+fn keccak256<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &keccak_asm::Keccak256::digest(data))
+}
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(keccak256, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Kernels of the availability layer: erasure coding and namespaced Merkle trees. Free of Python.

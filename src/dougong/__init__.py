@@ -1,0 +1,3 @@
+"""Dougong: the whole modular blockchain stack."""
+
+__version__ = "0.1.0"

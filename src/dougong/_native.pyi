@@ -1,0 +1,148 @@
+"""The Rust core as Python sees it: kernels and the EVM. Long calls release the GIL.
+
+Errors: `ValueError` for malformed arguments, `OSError` for the store, `dougong.errors` types where a docstring says so
+(raised by name through the module's error bridge).
+"""
+
+from collections.abc import Sequence
+
+def keccak256(data: bytes) -> bytes: ...
+
+# --- execution (rust/evm) -------------------------------------------------------------------------------------------
+
+class TxInfo:
+    """A decoded, signature-checked Ethereum transaction (legacy, 2930, 1559, 7702)."""
+
+    hash: bytes
+    sender: bytes
+    nonce: int
+    gas_limit: int
+    max_fee_per_gas: int
+    max_priority_fee_per_gas: int
+    value: int
+    to: bytes | None
+    tx_type: int
+    chain_id: int | None
+    size: int
+
+class HeaderInfo:
+    """What services need of a block header; the whole of it is in `Evm.block_rlp`."""
+
+    number: int
+    hash: bytes
+    parent_hash: bytes
+    state_root: bytes
+    transactions_root: bytes
+    receipts_root: bytes
+    timestamp: int
+    gas_used: int
+    gas_limit: int
+    base_fee: int
+    inbox_end: int
+    outbox_root: bytes
+
+class BuiltBlock:
+    """A block that was executed. `included` and `skipped` index the offered transactions; skipped carry a reason."""
+
+    header: HeaderInfo
+    included: list[int]
+    skipped: list[tuple[int, str]]
+
+def decode_transactions(txs: Sequence[bytes]) -> list[TxInfo | str]:
+    """Decodes and recovers senders on all cores. A string in place of a `TxInfo` says why that one is invalid."""
+
+def sign_transaction(fields_json: str, private_key: bytes) -> bytes:
+    """Signs a transaction given as JSON-RPC fields (type, chainId, nonce, to, value, data, gas, maxFeePerGas, ...).
+    Returns the EIP-2718 encoding."""
+
+def sign_transactions(fields_json: Sequence[str], private_keys: Sequence[bytes]) -> list[bytes]: ...
+
+class Evm:
+    """A durable chain of EVM blocks. One process opens a path at a time.
+
+    Every call that names a block takes its number and raises `dougong.errors.NotFound` for one that is not there.
+    JSON results are Ethereum JSON-RPC objects, encoded, ready to be put into a response.
+    """
+
+    def __init__(self, path: str, genesis_json: str) -> None:
+        """Opens or creates. Raises `StoreCorrupt` if the store was made from another genesis or fails its checks."""
+
+    chain_id: int
+    genesis_hash: bytes
+
+    # building: execute, then commit (durable when it returns) or discard.
+    def execute(
+        self,
+        timestamp: int,
+        txs: Sequence[bytes],
+        *,
+        skip_invalid: bool,
+        beneficiary: bytes,
+    ) -> BuiltBlock:
+        """Executes an ordered block (no inbox) on the head; at most one is pending. With `skip_invalid` False an invalid
+        transaction raises `InvalidTransaction`."""
+
+    def execute_rollup(
+        self,
+        timestamp: int,
+        inbox_end: int,
+        messages: Sequence[tuple[int, bytes]],
+        txs: Sequence[bytes],
+    ) -> BuiltBlock:
+        """Executes one rollup block as the derivation does: `messages` are (kind, payload) from the head's inbox position
+        on; `inbox_end` is lowered where the rules demand a cut (see docs/spec/derivation.md)."""
+
+    def commit(self) -> None: ...
+    def discard(self) -> None: ...
+    def rollback(self, number: int) -> None: ...
+
+    # batches
+    def encode_batch(self, first: int, last: int, level: int) -> bytes:
+        """The canonical batch of stored blocks first..=last: version byte and one zstd frame."""
+
+    def apply_batch(
+        self,
+        data: bytes | None,
+        timestamp: int,
+        inbox_end: int,
+        messages: Sequence[tuple[int, bytes]],
+    ) -> list[HeaderInfo]:
+        """Derives and commits, atomically, all blocks of one batch. Total: never raises for any `data`."""
+
+    # reading
+    def head(self) -> HeaderInfo: ...
+    def header(self, number: int) -> HeaderInfo: ...
+    def number_of(self, block_hash: bytes) -> int | None: ...
+    def block_rlp(self, number: int) -> bytes: ...
+    def header_rlp(self, number: int) -> bytes: ...
+    def transactions(self, number: int) -> list[bytes]: ...
+    def account(self, address: bytes, number: int | None = None) -> tuple[int, int]:
+        """(nonce, balance in wei); the pending block is not visible."""
+
+    def code(self, address: bytes, number: int) -> bytes: ...
+    def storage(self, address: bytes, slot: bytes, number: int) -> bytes: ...
+    def block_json(self, number: int, full: bool) -> bytes: ...
+    def transaction_json(self, tx_hash: bytes) -> bytes | None: ...
+    def receipt_json(self, tx_hash: bytes) -> bytes | None: ...
+    def block_receipts_json(self, number: int) -> bytes: ...
+    def logs_json(self, filter_json: str, first: int, last: int, limit: int) -> bytes:
+        """`filter_json` has address and topics as eth_getLogs does. Raises `InvalidInput` past `limit` results."""
+
+    def call_json(self, request_json: str, number: int, gas_cap: int) -> tuple[bool, bytes, int]:
+        """(success, return or revert data, gas used) of an eth_call request at the state after block `number`."""
+
+    def estimate_gas_json(self, request_json: str, number: int, gas_cap: int) -> tuple[bool, bytes, int]:
+        """(success, revert data, gas limit that suffices)."""
+
+    def proof_json(self, address: bytes, slots: Sequence[bytes], number: int) -> bytes:
+        """EIP-1186."""
+
+    def close(self) -> None: ...
+
+def verify_account_proof(state_root: bytes, address: bytes, proof: Sequence[bytes]) -> tuple[int, int, bytes, bytes] | None:
+    """(nonce, balance, storage root, code hash), None for an absent account; raises `InvalidProof`."""
+
+def verify_storage_proof(storage_root: bytes, slot: bytes, proof: Sequence[bytes]) -> bytes:
+    """The 32-byte value (zero if absent); raises `InvalidProof`."""
+
+def decode_header(header_rlp: bytes) -> HeaderInfo: ...

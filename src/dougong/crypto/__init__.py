@@ -1,0 +1,1 @@
+"""Hashes, Merkle trees and keys: thin, over libraries and the Rust core."""

@@ -1,0 +1,1 @@
+"""How bytes travel between processes: JSON-RPC and the JSON form of the ground types."""
