@@ -15,6 +15,7 @@ from dougong.errors import InvalidInput
 
 VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
 _MASK64 = (1 << 64) - 1
+_Bytes = bytes  # `Writer.bytes` hides the name inside the class
 
 
 def varint(value: int) -> bytes:
@@ -60,7 +61,7 @@ class Writer:
             self._out += varint(number << 3 | FIXED64) + (value & _MASK64).to_bytes(8, "little")
         return self
 
-    def bytes(self, number: int, value: bytes) -> Writer:
+    def bytes(self, number: int, value: _Bytes) -> Writer:
         if value:
             self._out += varint(number << 3 | LENGTH_DELIMITED) + varint(len(value)) + value
         return self
@@ -68,13 +69,13 @@ class Writer:
     def string(self, number: int, value: str) -> Writer:
         return self.bytes(number, value.encode())
 
-    def message(self, number: int, value: bytes, *, always: bool = False) -> Writer:
+    def message(self, number: int, value: _Bytes, *, always: bool = False) -> Writer:
         """An embedded message. With `always`, an empty one is written too; otherwise it is left out."""
         if value or always:
             self._out += varint(number << 3 | LENGTH_DELIMITED) + varint(len(value)) + value
         return self
 
-    def done(self) -> bytes:
+    def done(self) -> _Bytes:
         return bytes(self._out)
 
 

@@ -1,10 +1,10 @@
 """Publishes blobs, and proves that they were published.
 
-    placement = await da.submit(Blob(namespace, data))
-    header = await da.header(placement.height)
-    proof = await da.prove(placement)
-    found = await da.blobs(placement.height, namespace)     # all of them, provably
-    cell = await da.sample(placement.height, 3, 5)
+placement = await da.submit(Blob(namespace, data))
+header = await da.header(placement.height)
+proof = await da.prove(placement)
+found = await da.blobs(placement.height, namespace)     # all of them, provably
+cell = await da.sample(placement.height, 3, 5)
 """
 
 from __future__ import annotations

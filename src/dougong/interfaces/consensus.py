@@ -1,11 +1,11 @@
 """Orders transactions for an `Application`.
 
-    chain = await Solo.open(path, genesis, key, app)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(chain.run())
-        await chain.broadcast(tx)
-        await chain.wait_for_height(2)
-        block = await chain.block(2)
+chain = await Solo.open(path, genesis, key, app)
+async with asyncio.TaskGroup() as group:
+    group.create_task(chain.run())
+    await chain.broadcast(tx)
+    await chain.wait_for_height(2)
+    block = await chain.block(2)
 """
 
 from __future__ import annotations

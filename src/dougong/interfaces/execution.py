@@ -1,7 +1,7 @@
 """A deterministic state transition over batches.
 
-    before = await execution.head()
-    after = await execution.apply_batch(data, context)     # every input has one result
+before = await execution.head()
+after = await execution.apply_batch(data, context)     # every input has one result
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Holds the inputs, the bridge and the last word.
 
-    batches = await settlement.batches(rollup_id, start=0)     # the contract fixed these before anyone claims
-    claim_id = await settlement.post_claim(claim)
-    await settlement.finalize(claim_id)
+batches = await settlement.batches(rollup_id, start=0)     # the contract fixed these before anyone claims
+claim_id = await settlement.post_claim(claim)
+await settlement.finalize(claim_id)
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ class Settlement(Protocol):
         """Posts; returns the claim id. What it costs and who may do it is the verifier's business."""
         ...
 
-    async def claim_status(self, claim_id: bytes) -> ClaimStatus:
-        ...
+    async def claim_status(self, claim_id: bytes) -> ClaimStatus: ...
 
     async def finalize(self, claim_id: bytes) -> None:
         """Makes the claim final when its verifier says so. Raises `Rejected` before that."""

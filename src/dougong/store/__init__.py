@@ -52,7 +52,7 @@ def _translated(path: Path) -> Iterator[None]:
 class Transaction:
     """A write transaction; reads see its own writes."""
 
-    def __init__(self, txn: lmdb.Transaction, tables: dict[str, object]) -> None:
+    def __init__(self, txn: lmdb.Transaction, tables: dict[str, lmdb._Database]) -> None:
         self._txn = txn
         self._tables = tables
 
@@ -75,10 +75,12 @@ class Store:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"the store {path} cannot be made: {error.strerror}", remedy="check the path and its rights") from error
+            raise StoreError(
+                f"the store {path} cannot be made: {error.strerror}", remedy="check the path and its rights"
+            ) from error
         with _translated(path):
             self._env = lmdb.open(str(path), map_size=map_bytes, max_dbs=len(tables), subdir=True, max_readers=512)
-            self._tables: dict[str, object] = {name: self._env.open_db(name.encode()) for name in tables}
+            self._tables: dict[str, lmdb._Database] = {name: self._env.open_db(name.encode()) for name in tables}
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -90,7 +92,9 @@ class Store:
             value = txn.get(key, db=self._tables[table])
             return None if value is None else bytes(value)
 
-    def items(self, table: str, start: bytes = b"", *, reverse: bool = False, limit: int | None = None) -> list[tuple[bytes, bytes]]:
+    def items(
+        self, table: str, start: bytes = b"", *, reverse: bool = False, limit: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
         """Entries from `start` on in key order; with `reverse`, from the last one down."""
         found: list[tuple[bytes, bytes]] = []
         with _translated(self.path), self._env.begin() as txn, txn.cursor(db=self._tables[table]) as cursor:
