@@ -21,10 +21,12 @@ def copyleft_only(licence: str) -> bool:
 
 def python_licence(package: Distribution) -> str:
     metadata = package.metadata
-    named = metadata.get("License-Expression") or " OR ".join(
-        line.rsplit("::", 1)[-1].strip() for line in metadata.get_all("Classifier", []) if line.startswith("License ::")
-    )
-    return named or (metadata.get("License") or "").split("\n")[0]
+    if "License-Expression" in metadata:
+        return metadata["License-Expression"]
+    classified = [line for line in metadata.get_all("Classifier") or [] if line.startswith("License ::")]
+    if classified:
+        return " OR ".join(line.rsplit("::", 1)[-1].strip() for line in classified)
+    return metadata["License"].split("\n")[0] if "License" in metadata else ""
 
 
 def test_the_check_itself() -> None:
