@@ -1,0 +1,187 @@
+"""What stack.toml may say: the models; `docs/configuration.md` describes every key.
+
+    config = load(Path("stack.toml"))
+    config.rollup["alpha"].settlement                     # 'base'
+
+Strict on purpose: a chain's parameters go into its genesis, so a misspelt key must stop the start and not become a default.
+What a layer cannot do yet is refused by name. Reading and the line numbers of errors are in `dougong.stack.reading`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic_core import PydanticCustomError
+
+__all__ = [
+    "LATER",
+    "Api",
+    "EmbeddedSettlement",
+    "EthereumSettlement",
+    "RollupConfig",
+    "SquareAvailability",
+    "StackConfig",
+]
+
+# Kinds that the design names and that are not built: refused as such, and never listed as allowed.
+LATER: dict[str, frozenset[str]] = {
+    "consensus": frozenset({"cometbft"}),
+    "kind": frozenset({"celestia", "ethereum-blobs"}),
+    "execution": frozenset({"exchange", "python"}),
+    "proof": frozenset({"fraud", "validity", "hybrid"}),
+}
+
+# A rollup's name is its namespace's label, which Celestia limits to 10 bytes.
+RollupName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,9}$")]
+LayerName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+ChainId = Annotated[int, Field(ge=1, lt=1 << 52)]  # wallets hold chain ids in a double
+GasLimit = Annotated[int, Field(ge=5_000_000, le=1_000_000_000)]
+Milliseconds = Annotated[int, Field(ge=50, le=60_000)]
+Seconds = Annotated[int, Field(ge=1, le=30 * 86_400)]
+
+
+def _address(text: str) -> str:
+    digits = text[2:]
+    if not text.startswith("0x") or len(digits) != 40 or any(digit not in "0123456789abcdefABCDEF" for digit in digits):
+        raise PydanticCustomError("address", "an address is 0x and 40 hexadecimal digits")
+    return text.lower()
+
+
+def _listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        if host != "localhost":
+            raise PydanticCustomError("listen", "an address to listen on is IP:PORT, such as 127.0.0.1:8545") from None
+    if not port.isdecimal() or int(port) > 65_535:
+        raise PydanticCustomError("listen", "a port is a number from 0 (any free port) to 65535")
+    return text
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  reading it is what checks it
+    except ValueError as error:
+        raise PydanticCustomError("url", "not a URL: {reason}", {"reason": str(error)}) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise PydanticCustomError("url", "a node's URL starts with http:// or https:// and names a host")
+    return text
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise PydanticCustomError("power_of_two", "a square is a power of two shares wide")
+    return value
+
+
+def _written_path(value: object) -> object:
+    return Path(value) if isinstance(value, str) and value else value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Table(BaseModel):
+    """A table of stack.toml: no unknown keys, no conversions, not changed after it was read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Api(Table):
+    """The one HTTP server: JSON-RPC of every chain, by path, and the node API."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8545"
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+
+class SquareAvailability(Table):
+    """A DA chain of our own in Celestia's formats."""
+
+    kind: Literal["square"]
+    consensus: Literal["solo"]
+    block_time_ms: Milliseconds = 500
+    max_square_size: Annotated[int, Field(ge=1, le=128), AfterValidator(_power_of_two)] = 64
+
+
+class EmbeddedSettlement(Table):
+    """A settlement chain of our own: the EVM application under a consensus."""
+
+    kind: Literal["evm"]
+    consensus: Literal["solo"]
+    chain_id: ChainId = 900
+    block_time_ms: Milliseconds = 500
+    gas_limit: GasLimit = 60_000_000
+    fund: dict[Address, Annotated[int, Field(ge=1, le=10**12)]] = {}
+
+
+class EthereumSettlement(Table):
+    """Any Ethereum node that answers JSON-RPC."""
+
+    kind: Literal["ethereum"]
+    url: Annotated[str, AfterValidator(_url)]
+    chain_id: ChainId
+
+
+def _settlement_kind(value: Any) -> str | None:
+    return value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+
+
+AvailabilityConfig = SquareAvailability
+SettlementConfig = Annotated[
+    Annotated[EmbeddedSettlement, Tag("evm")] | Annotated[EthereumSettlement, Tag("ethereum")],
+    Discriminator(_settlement_kind),
+]
+
+
+class RollupConfig(Table):
+    """A rollup: an execution over a DA layer, settled somewhere, or sovereign when `settlement` is absent."""
+
+    execution: Literal["evm"]
+    availability: str
+    settlement: str | None = None
+    proof: Literal["none"] | None = None
+    chain_id: ChainId | None = None
+    block_time_ms: Milliseconds = 250
+    gas_limit: GasLimit = 30_000_000
+    batch_interval_ms: Milliseconds = 1_000
+    challenge_window_s: Seconds | None = None
+    inbox_delay_s: Seconds | None = None
+    fund: dict[Address, Annotated[int, Field(ge=1, le=10**12)]] = {}
+
+    @property
+    def sovereign(self) -> bool:
+        return self.settlement is None
+
+
+def default_chain_id(name: str) -> int:
+    """A chain id of its own for every rollup name: a transaction signed for one rollup must not replay on another."""
+    return 1_000_000 + int.from_bytes(hashlib.sha256(b"dougong/chain-id/" + name.encode()).digest()[:8]) % 1_000_000_000
+
+
+class StackConfig(Table):
+    """The whole file. References between tables are checked by `dougong.stack.reading.check`."""
+
+    data_dir: Annotated[Path, BeforeValidator(_written_path)] = Path("dougong-data")
+    dev: bool = False
+    api: Api = Api()
+    availability: dict[LayerName, AvailabilityConfig]
+    settlement: dict[LayerName, SettlementConfig] = {}
+    rollup: dict[RollupName, RollupConfig] = {}
+
+    def chain_id(self, rollup: str) -> int:
+        written = self.rollup[rollup].chain_id
+        return default_chain_id(rollup) if written is None else written
