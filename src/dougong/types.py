@@ -430,6 +430,15 @@ class StateCommitment:
 
 
 @dataclass(frozen=True, slots=True)
+class Heads:
+    """Block numbers: `latest` the sequencer's word, `safe` published in a final DA block, `finalized` with final inputs."""
+
+    latest: int
+    safe: int
+    finalized: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchContext:
     """What a batch is applied with besides its own bytes, all of it fixed by the layer that ordered the batch.
 

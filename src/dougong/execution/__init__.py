@@ -1,0 +1,1 @@
+"""Deterministic state transitions over ordered transactions. `evm` is Ethereum's."""

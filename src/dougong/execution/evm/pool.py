@@ -1,0 +1,348 @@
+"""Transactions that wait for a block: who may wait, who goes first, who has to leave.
+
+    pool = TransactionPool(chain_id, gas_limit=60_000_000, base_fee=base_fee)
+    pool.add(raw, info, evm.account(info.sender))            # raises InvalidTransaction, with geth's words
+    block = pool.select(gas_limit=60_000_000)                # nonces in order, best tips first
+    pool.update(base_fee, {sender: evm.account(sender) for sender in pool.senders()})
+
+A pure data structure: it is told of accounts, base fees and limits, and asks nobody. Rules and error texts follow
+go-ethereum's `core/txpool/legacypool` and `core/txpool/validation.go`, with these deviations: a gapped transaction (one whose
+nonce cannot follow yet) is never worth an eviction, a transaction without a chain id (before EIP-155) is taken because keyless
+deployments need it, and the sum of what one sender's waiting transactions may cost at most must be in its balance.
+
+What an attacker can do: fill the pool with what it can pay for. Gapped transactions are few for each sender and leave first;
+a full pool takes only what pays a higher tip than the cheapest; a replacement pays a tenth more in both fees.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dougong.errors import InvalidTransaction
+from dougong.execution.evm.fees import effective_tip
+
+if TYPE_CHECKING:
+    from dougong._native import TxInfo
+
+__all__ = ["Account", "PoolLimits", "PooledTransaction", "TransactionPool"]
+
+Account = tuple[int, int]
+"""(nonce, balance in wei), as `Evm.account` returns it."""
+
+TRANSACTION_GAS = 21_000
+MAX_NONCE = 2**64 - 1  # EIP-2681
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How much may wait. Counts of transactions, sizes in bytes.
+
+    With `evict` False a full pool refuses instead of pushing out the cheapest: for a sequencer, whose word a taken
+    transaction has.
+    """
+
+    count: int = 32_768
+    total_bytes: int = 256 << 20
+    per_sender: int = 1_024
+    gapped_per_sender: int = 64
+    tx_bytes: int = 128 << 10
+    replacement_percent: int = 10
+    evict: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PooledTransaction:
+    """A waiting transaction. `order` counts arrivals, `cost` is the most wei that it can take from its sender."""
+
+    hash: bytes
+    sender: bytes
+    nonce: int
+    gas_limit: int
+    max_fee: int
+    max_priority_fee: int
+    cost: int
+    order: int
+    raw: bytes
+
+
+@dataclass(slots=True)
+class _Sender:
+    """One sender's transactions by nonce. `end` is the first nonce from the account's on that is missing."""
+
+    nonce: int
+    balance: int
+    end: int
+    cost: int = 0
+    txs: dict[int, PooledTransaction] = field(default_factory=dict)
+
+    def is_gapped(self, nonce: int) -> bool:
+        return nonce >= self.end
+
+    def find_end(self, start: int) -> None:
+        self.end = start
+        while self.end in self.txs:
+            self.end += 1
+
+
+class TransactionPool:
+    """Not safe for concurrent use: call it from one thread (the event loop's)."""
+
+    def __init__(self, chain_id: int, *, gas_limit: int, base_fee: int, limits: PoolLimits | None = None) -> None:
+        """`gas_limit` is a block's, `base_fee` (wei) that of the next block."""
+        self.chain_id = chain_id
+        self.gas_limit = gas_limit
+        self.base_fee = base_fee
+        self.limits = limits or PoolLimits()
+        self.total_bytes = 0
+        self._by_hash: dict[bytes, PooledTransaction] = {}
+        self._senders: dict[bytes, _Sender] = {}
+        self._gapped: dict[bytes, PooledTransaction] = {}
+        self._cheapest: list[tuple[int, int, int, bytes]] = []  # a heap; entries of transactions that left are skipped
+        self._arrivals = 0
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._by_hash)
+
+    def __contains__(self, tx_hash: object) -> bool:
+        return tx_hash in self._by_hash
+
+    def __iter__(self) -> Iterator[PooledTransaction]:
+        """In order of arrival."""
+        return iter(sorted(self._by_hash.values(), key=lambda tx: tx.order))
+
+    def get(self, tx_hash: bytes) -> bytes | None:
+        found = self._by_hash.get(tx_hash)
+        return None if found is None else found.raw
+
+    def senders(self) -> list[bytes]:
+        """Everyone whose account `update` should be told of."""
+        return list(self._senders)
+
+    def gapped(self) -> int:
+        """How many transactions cannot follow yet."""
+        return len(self._gapped)
+
+    def pending_nonce(self, address: bytes, nonce: int) -> int:
+        """The nonce after all transactions that can follow; `nonce` is the account's on the latest state."""
+        sender = self._senders.get(address)
+        return nonce if sender is None else max(sender.end, nonce)
+
+    def select(self, gas_limit: int, *, max_bytes: int | None = None, max_count: int | None = None) -> list[PooledTransaction]:
+        """What the next block should hold: each sender's in nonce order; among senders the highest effective tip first, the
+        earlier arrival where tips are equal. Gas counts at each transaction's limit. Takes nothing out of the pool."""
+        gas, space = gas_limit, max_bytes if max_bytes is not None else self.total_bytes
+        count = max_count if max_count is not None else len(self._by_hash)
+        heads = [self._rank(sender, sender.nonce) for sender in self._senders.values()]
+        heap = [head for head in heads if head is not None]
+        heapq.heapify(heap)
+        chosen: list[PooledTransaction] = []
+        while heap and len(chosen) < count and gas >= TRANSACTION_GAS:
+            tx = heap[0][2]
+            following = None
+            if tx.gas_limit <= gas and len(tx.raw) <= space:
+                chosen.append(tx)
+                gas -= tx.gas_limit
+                space -= len(tx.raw)
+                following = self._rank(self._senders[tx.sender], tx.nonce + 1)
+            if following is None:
+                heapq.heappop(heap)
+            else:
+                heapq.heapreplace(heap, following)
+        return chosen
+
+    def _rank(self, sender: _Sender, nonce: int) -> tuple[int, int, PooledTransaction] | None:
+        tx = sender.txs.get(nonce)
+        if tx is None or tx.max_fee < self.base_fee:
+            return None
+        return -effective_tip(max_fee=tx.max_fee, max_priority_fee=tx.max_priority_fee, base_fee=self.base_fee), tx.order, tx
+
+    # --- changing ---------------------------------------------------------------------------------------------------
+
+    def add(self, raw: bytes, info: TxInfo, account: Account) -> tuple[bytes, ...]:
+        """Takes a decoded transaction; `account` is its sender's on the latest state, read in the same turn of the event loop.
+        Returns the hashes of the transactions that had to leave for it (replaced or evicted). Raises `InvalidTransaction`; the
+        pool is then as before, but for what `account` shows to be past."""
+        if info.hash in self._by_hash:
+            raise InvalidTransaction("already known")
+        self._check_alone(raw, info)
+        nonce, balance = account
+        if info.nonce < nonce:
+            raise InvalidTransaction(f"nonce too low: next nonce {nonce}, tx nonce {info.nonce}")
+        self.update(self.base_fee, {info.sender: account})
+        sender = self._senders.get(info.sender) or _Sender(nonce, balance, nonce)
+        tx = PooledTransaction(
+            info.hash,
+            info.sender,
+            info.nonce,
+            info.gas_limit,
+            info.max_fee_per_gas,
+            info.max_priority_fee_per_gas,
+            info.gas_limit * info.max_fee_per_gas + info.value,
+            self._arrivals,
+            raw,
+        )
+        old = sender.txs.get(tx.nonce)
+        self._check_sender(tx, old, sender, balance)
+        gone = self._make_room(tx, old, sender)
+        if old is not None:
+            self._forget(old)
+            gone = (*gone, old.hash)
+        self._arrivals += 1
+        self._senders[tx.sender] = sender
+        self._store(tx, sender)
+        return gone
+
+    def drop(self, tx_hash: bytes) -> bool:
+        """Takes out a transaction that turned out to be invalid; its sender's later ones wait behind the gap."""
+        tx = self._by_hash.get(tx_hash)
+        if tx is None:
+            return False
+        self._remove(tx)
+        return True
+
+    def update(self, base_fee: int, accounts: Mapping[bytes, Account], *, gas_limit: int | None = None) -> list[bytes]:
+        """A new latest state: what `accounts` shows to be included, passed over or beyond the balance leaves. Returns the
+        hashes that left. Senders that are not named keep the account last told."""
+        self.base_fee = base_fee
+        self.gas_limit = gas_limit or self.gas_limit
+        gone: list[bytes] = []
+        for address, (nonce, balance) in accounts.items():
+            sender = self._senders.get(address)
+            if sender is None:
+                continue
+            sender.nonce, sender.balance = nonce, balance
+            for tx in [tx for tx in sender.txs.values() if tx.nonce < nonce or tx.cost > balance]:
+                self._forget(tx)
+                gone.append(tx.hash)
+            sender.find_end(nonce)
+            self._regap(sender)
+            if not sender.txs:
+                del self._senders[address]
+        return gone
+
+    # --- rules ------------------------------------------------------------------------------------------------------
+
+    def _check_alone(self, raw: bytes, info: TxInfo) -> None:
+        if len(raw) > self.limits.tx_bytes:
+            raise InvalidTransaction(f"oversized data: transaction size {len(raw)}, limit {self.limits.tx_bytes}")
+        if info.chain_id is not None and info.chain_id != self.chain_id:
+            raise InvalidTransaction(f"invalid chain id for signer: have {info.chain_id} want {self.chain_id}")
+        if info.gas_limit > self.gas_limit:
+            raise InvalidTransaction(f"exceeds block gas limit: tx gas limit {info.gas_limit}, limit {self.gas_limit}")
+        if info.gas_limit < TRANSACTION_GAS:
+            raise InvalidTransaction(f"intrinsic gas too low: gas {info.gas_limit}, minimum needed {TRANSACTION_GAS}")
+        if info.max_priority_fee_per_gas > info.max_fee_per_gas:
+            raise InvalidTransaction(
+                "max priority fee per gas higher than max fee per gas: "
+                f"maxPriorityFeePerGas: {info.max_priority_fee_per_gas}, maxFeePerGas: {info.max_fee_per_gas}"
+            )
+        if info.nonce >= MAX_NONCE:
+            raise InvalidTransaction(f"nonce has max value: nonce {info.nonce}")
+
+    def _check_sender(self, tx: PooledTransaction, old: PooledTransaction | None, sender: _Sender, balance: int) -> None:
+        if old is not None:
+            percent = 100 + self.limits.replacement_percent
+            for new, paid in ((tx.max_fee, old.max_fee), (tx.max_priority_fee, old.max_priority_fee)):
+                if new <= paid or new * 100 < paid * percent:
+                    raise InvalidTransaction("replacement transaction underpriced")
+        waiting = sender.cost - (old.cost if old else 0)
+        if tx.cost + waiting > balance:
+            raise InvalidTransaction(
+                f"insufficient funds for gas * price + value: balance {balance}, tx cost {tx.cost}, "
+                f"overshot {tx.cost + waiting - balance}"
+            )
+        if old is None and len(sender.txs) >= self.limits.per_sender:
+            raise InvalidTransaction(f"account limit exceeded: {self.limits.per_sender} transactions are waiting")
+        if old is None and tx.nonce > sender.end:
+            gapped = sum(1 for nonce in sender.txs if sender.is_gapped(nonce))
+            if gapped >= self.limits.gapped_per_sender:
+                raise InvalidTransaction(
+                    f"nonce too high: next nonce {sender.end}, tx nonce {tx.nonce}, and {gapped} wait behind the gap"
+                )
+
+    def _make_room(self, tx: PooledTransaction, old: PooledTransaction | None, sender: _Sender) -> tuple[bytes, ...]:
+        """Evicts until `tx` fits. First chooses, then removes: a refusal changes nothing."""
+        count = len(self._by_hash) + (old is None) - self.limits.count
+        size = self.total_bytes + len(tx.raw) - (len(old.raw) if old else 0) - self.limits.total_bytes
+        if count <= 0 and size <= 0:
+            return ()
+        if not self.limits.evict or (sender.is_gapped(tx.nonce) and tx.nonce != sender.end):
+            raise InvalidTransaction("txpool is full")
+        victims = self._victims(tx, count, size)
+        for victim in victims:
+            self._remove(victim)
+        return tuple(victim.hash for victim in victims)
+
+    def _victims(self, tx: PooledTransaction, count: int, size: int) -> list[PooledTransaction]:
+        """Whom `tx` pushes out to free `count` places and `size` bytes, most expendable first: the latest gapped ones, then those
+        that pay a lower tip. Never its own sender's, which it may have to follow."""
+        victims: list[PooledTransaction] = []
+        for gapped in reversed(self._gapped.values()):
+            if count <= 0 and size <= 0:
+                return victims
+            if gapped.sender != tx.sender:
+                victims.append(gapped)
+                count, size = count - 1, size - len(gapped.raw)
+        passed: list[tuple[int, int, int, bytes]] = []
+        while (count > 0 or size > 0) and self._cheapest and self._cheapest[0][:2] < (tx.max_priority_fee, tx.max_fee):
+            entry = heapq.heappop(self._cheapest)
+            found = self._by_hash.get(entry[3])
+            if found is None:
+                continue
+            passed.append(entry)
+            if found.sender != tx.sender and found.hash not in self._gapped:
+                victims.append(found)
+                count, size = count - 1, size - len(found.raw)
+        for entry in passed:
+            heapq.heappush(self._cheapest, entry)
+        if count > 0 or size > 0:
+            raise InvalidTransaction("transaction underpriced: the txpool is full")
+        return victims
+
+    # --- bookkeeping ------------------------------------------------------------------------------------------------
+
+    def _store(self, tx: PooledTransaction, sender: _Sender) -> None:
+        sender.txs[tx.nonce] = tx
+        sender.cost += tx.cost
+        self._by_hash[tx.hash] = tx
+        self.total_bytes += len(tx.raw)
+        if len(self._cheapest) > 2 * len(self._by_hash) + 64:
+            self._cheapest = [entry for entry in self._cheapest if entry[3] in self._by_hash]
+            heapq.heapify(self._cheapest)
+        heapq.heappush(self._cheapest, (tx.max_priority_fee, tx.max_fee, -tx.order, tx.hash))
+        if tx.nonce == sender.end:
+            sender.find_end(tx.nonce)
+            for filled in range(tx.nonce + 1, sender.end):
+                self._gapped.pop(sender.txs[filled].hash, None)
+        elif sender.is_gapped(tx.nonce):
+            self._gapped[tx.hash] = tx
+
+    def _forget(self, tx: PooledTransaction) -> None:
+        """Out of every table; the caller mends its sender's `end`."""
+        del self._by_hash[tx.hash]
+        self._gapped.pop(tx.hash, None)
+        self.total_bytes -= len(tx.raw)
+        sender = self._senders[tx.sender]
+        sender.cost -= tx.cost
+        del sender.txs[tx.nonce]
+
+    def _remove(self, tx: PooledTransaction) -> None:
+        self._forget(tx)
+        sender = self._senders[tx.sender]
+        if not sender.txs:
+            del self._senders[tx.sender]
+        elif tx.nonce < sender.end:
+            sender.end = max(tx.nonce, sender.nonce)
+            self._regap(sender)
+
+    def _regap(self, sender: _Sender) -> None:
+        for tx in sender.txs.values():
+            if sender.is_gapped(tx.nonce):
+                self._gapped[tx.hash] = tx
+            else:
+                self._gapped.pop(tx.hash, None)
