@@ -1,10 +1,9 @@
-# Two commands: `make demo` and `make test`. Everything lands inside this folder: .venv, rust/target, .engines.
+# Two commands: `make demo` and `make test`. Everything lands inside this folder: .venv, rust/target, engines/node_modules.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ENGINES := .engines
-ANVIL := $(ENGINES)/node_modules/.bin-native/anvil
+ENGINES := engines
 SUITE ?= core
 
 .DEFAULT_GOAL := help
@@ -36,7 +35,7 @@ build: native contracts ## Everything the package needs
 
 engines: ## Install the pinned engines that the tests use
 	$(call need,npm,install Node.js 20 or newer)
-	@npm ci --prefix $(ENGINES) --no-audit --no-fund --silent
+	@npm ci --prefix $(ENGINES) --silent
 
 demo: build ## Run the main job
 	@$(BIN)/dougong demo

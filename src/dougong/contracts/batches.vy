@@ -1,0 +1,162 @@
+# pragma version 0.4.3
+"""
+@title Batches: which data a rollup's chain is made of
+@notice docs/spec/derivation.md, "Batch accumulator". A reference is taken only with a proof that the data is published, so no
+        batch can stall a rollup; and it must take along every inbox message that is overdue, so no sequencer can silence a user.
+"""
+
+import inbox
+import registry
+import shares
+import merkle
+import IAttestations
+
+uses: registry
+uses: inbox
+
+struct Placement:
+    height: uint256
+    data_root: bytes32
+    start_share: uint256
+    share_count: uint256
+
+struct AvailabilityProof:
+    attested_height: uint256
+    history: DynArray[bytes32, merkle.MAX_DEPTH]    # data root -> the root attested at `attested_height`
+    share: Bytes[shares.SHARE_BYTES]                # the batch's first share
+    row_path: Bytes[shares.ROW_PATH_BYTES]          # share -> row root
+    square_path: DynArray[bytes32, merkle.MAX_DEPTH]    # row root -> data root
+
+event BatchAppended:
+    rollup_id: indexed(uint256)
+    index: indexed(uint256)
+    da_id: bytes32
+    height: uint256
+    data_root: bytes32
+    start_share: uint256
+    share_count: uint256
+    inbox_end: uint256
+    timestamp: uint256
+
+batch_count: public(HashMap[uint256, uint256])
+# rollup -> n -> the accumulator over the first n batches
+batch_accumulator: public(HashMap[uint256, HashMap[uint256, bytes32]])
+# rollup -> n -> inbox messages consumed by the first n batches << 64 | block number of the nth, so that a reader finds its log
+_consumed: HashMap[uint256, HashMap[uint256, uint256]]
+
+
+@external
+@nonreentrant
+def append_batch(rollup_id: uint256, inbox_end: uint256, placement: Placement, proof: AvailabilityProof) -> uint256:
+    """
+    @notice Appends a batch whose first share provably lies at `placement`, in the rollup's namespace, under a data root that the
+            attestors signed. Returns its index.
+    """
+    self._require_appender(rollup_id)
+    rollup: registry.Rollup = registry.rollups[rollup_id]
+    shares._require_sequence(proof.share, convert(rollup.namespace, uint256), placement.share_count)
+    data_root: bytes32 = shares._data_root(
+        proof.share, placement.start_share, placement.share_count, proof.row_path, proof.square_path
+    )
+    assert data_root == placement.data_root and data_root != empty(bytes32), "the share is not under the data root"
+    assert staticcall IAttestations(rollup.attestations).verify_data_root(
+        proof.attested_height, placement.height, data_root, proof.history
+    ), "the data root is not attested"
+    return self._append(rollup_id, rollup.da_id, inbox_end, placement)
+
+
+@external
+@nonreentrant
+def append_empty_batch(rollup_id: uint256, inbox_end: uint256) -> uint256:
+    """
+    @notice Appends a batch without data: it only moves the inbox on. Returns its index.
+    """
+    self._require_appender(rollup_id)
+    return self._append(rollup_id, registry.rollups[rollup_id].da_id, inbox_end, empty(Placement))
+
+
+@external
+@view
+def consumed_messages(rollup_id: uint256, count: uint256) -> uint256:
+    """
+    @notice How many inbox messages the first `count` batches consume.
+    """
+    return self._consumed_by(rollup_id, count)
+
+
+@external
+@view
+def batch_block(rollup_id: uint256, index: uint256) -> uint256:
+    """
+    @notice The number of the settlement block whose log holds the batch reference.
+    """
+    return self._consumed[rollup_id][index + 1] & (2**64 - 1)
+
+
+@external
+@view
+def open_to_all(rollup_id: uint256) -> bool:
+    """
+    @notice Whether anyone may append now, because the sequencer has left a message lying for too long.
+    """
+    return self._open_to_all(rollup_id)
+
+
+@internal
+@view
+def _consumed_by(rollup_id: uint256, count: uint256) -> uint256:
+    return self._consumed[rollup_id][count] >> 64
+
+
+@internal
+@view
+def _open_to_all(rollup_id: uint256) -> bool:
+    waiting: uint256 = self._consumed_by(rollup_id, self.batch_count[rollup_id])
+    if waiting == inbox.message_count[rollup_id]:
+        return False
+    patience: uint256 = registry.rollups[rollup_id].force_delay + registry.rollups[rollup_id].sequencer_timeout
+    return block.timestamp > inbox._time(rollup_id, waiting) + patience
+
+
+@internal
+@view
+def _require_appender(rollup_id: uint256):
+    registry._require_rollup(rollup_id)
+    assert msg.sender == registry.rollups[rollup_id].sequencer or self._open_to_all(rollup_id), "only the sequencer appends"
+
+
+@internal
+def _append(rollup_id: uint256, da_id: bytes32, inbox_end: uint256, placement: Placement) -> uint256:
+    index: uint256 = self.batch_count[rollup_id]
+    message_count: uint256 = inbox.message_count[rollup_id]
+    assert inbox_end >= self._consumed_by(rollup_id, index), "the inbox end went back"
+    assert inbox_end <= message_count, "the inbox end is past the inbox"
+    if inbox_end < message_count:
+        # Times rise with the index: if the first message left out is not overdue, none is.
+        due: uint256 = inbox._time(rollup_id, inbox_end) + registry.rollups[rollup_id].force_delay
+        assert block.timestamp <= due, "an overdue message is left out"
+
+    reference: Bytes[104] = concat(
+        da_id,
+        convert(convert(placement.height, uint64), bytes8),
+        placement.data_root,
+        convert(convert(placement.start_share, uint32), bytes4),
+        convert(convert(placement.share_count, uint32), bytes4),
+        convert(convert(inbox_end, uint64), bytes8),
+        convert(convert(block.timestamp, uint64), bytes8),
+    )
+    self.batch_accumulator[rollup_id][index + 1] = sha256(concat(self.batch_accumulator[rollup_id][index], reference))
+    self._consumed[rollup_id][index + 1] = inbox_end << 64 | block.number
+    self.batch_count[rollup_id] = index + 1
+    log BatchAppended(
+        rollup_id=rollup_id,
+        index=index,
+        da_id=da_id,
+        height=placement.height,
+        data_root=placement.data_root,
+        start_share=placement.start_share,
+        share_count=placement.share_count,
+        inbox_end=inbox_end,
+        timestamp=block.timestamp,
+    )
+    return index
