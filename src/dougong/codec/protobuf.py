@@ -9,7 +9,7 @@ does for fields that are not nullable. `fields` reads strictly: a message that i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from dougong.errors import InvalidInput
 
@@ -120,3 +120,45 @@ def as_bytes(value: int | bytes) -> bytes:
     if isinstance(value, int):
         raise InvalidInput("bytes were expected where a number stands")
     return value
+
+
+class Reader:
+    """One message read by field number: only `known` fields, each at most once unless it is in `repeated`.
+
+    Missing fields read as proto3's zero values. Raises `InvalidInput`. It does not ask for canonical bytes: who hashes what it
+    read compares the bytes with its own encoding.
+    """
+
+    def __init__(self, data: bytes, known: Collection[int], repeated: Collection[int] = ()) -> None:
+        self._values: dict[int, list[int | bytes]] = {}
+        for number, _, value in fields(data):
+            if number not in known:
+                raise InvalidInput(f"protobuf field {number} is not known here")
+            seen = self._values.setdefault(number, [])
+            if seen and number not in repeated:
+                raise InvalidInput(f"protobuf field {number} is given twice")
+            seen.append(value)
+
+    def has(self, number: int) -> bool:
+        return number in self._values
+
+    def uint(self, number: int) -> int:
+        value = self._values.get(number, (0,))[0]
+        if isinstance(value, bytes):
+            raise InvalidInput("a number was expected where bytes stand")
+        return value
+
+    def sint(self, number: int) -> int:
+        return as_int64(self.uint(number))
+
+    def raw(self, number: int) -> bytes:
+        return as_bytes(self._values.get(number, (b"",))[0])
+
+    def text(self, number: int) -> str:
+        try:
+            return self.raw(number).decode()
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"protobuf field {number} is not UTF-8") from error
+
+    def many(self, number: int) -> list[bytes]:
+        return [as_bytes(value) for value in self._values.get(number, ())]
