@@ -1,0 +1,10 @@
+"""Orders transactions for an application: `Solo`, and what a light client needs to check any CometBFT chain's headers."""
+
+from dougong.consensus.block import ConsensusParams
+from dougong.consensus.commit import Commit
+from dougong.consensus.genesis import Genesis
+from dougong.consensus.header import BlockId, Header
+from dougong.consensus.mempool import MempoolLimits
+from dougong.consensus.solo import Solo, SoloOptions
+
+__all__ = ["BlockId", "Commit", "ConsensusParams", "Genesis", "Header", "MempoolLimits", "Solo", "SoloOptions"]
