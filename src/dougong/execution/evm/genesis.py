@@ -61,16 +61,18 @@ def make_genesis(
     base_fee: int = INITIAL_BASE_FEE,
     fee_recipient: bytes = bytes(ADDRESS_BYTES),
     extra_data: bytes = b"",
+    outbox_slot: int = 0,
 ) -> str:
     """The document as JSON with sorted keys, so that equal chains have equal documents.
 
     `alloc` maps 20-byte addresses; the system contracts are added to it. `timestamp` in seconds, `base_fee` (of block 0) in
-    wei. Raises `ConfigError` for values that no chain can start from.
+    wei; `outbox_slot` is where the outbox predeploy keeps its root (docs/spec/derivation.md). Raises `ConfigError` for values that no chain can start from.
     """
     _check("chain_id", chain_id, 1, 2**53 - 1)  # wallets hold it in a JavaScript number
     _check("gas_limit", gas_limit, 5_000, 2**63 - 1)
     _check("timestamp", timestamp, 0, 2**63 - 1)
-    _check("base_fee", base_fee, 1, 2**128 - 1)
+    _check("base_fee", base_fee, 1, 2**64 - 1)
+    _check("outbox_slot", outbox_slot, 0, 2**256 - 1)
     if len(fee_recipient) != ADDRESS_BYTES:
         raise ConfigError(f"the fee recipient is an address of {ADDRESS_BYTES} bytes, not {len(fee_recipient)}")
     if len(extra_data) > 32:
@@ -83,6 +85,7 @@ def make_genesis(
             "shanghaiTime": 0,
             "cancunTime": 0,
             "pragueTime": 0,
+            "dougong": {"outboxSlot": hex(outbox_slot)},
         },
         "alloc": {_hex(address): _account(address, account) for address, account in {**SYSTEM_CONTRACTS, **alloc}.items()},
         "baseFeePerGas": hex(base_fee),

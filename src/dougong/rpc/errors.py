@@ -1,0 +1,57 @@
+"""What a JSON-RPC error object says, and which of the family's errors becomes which code.
+
+Sources: JSON-RPC 2.0 section 5.1; EIP-1474 for −32000 to −32005; go-ethereum for 3 (`eth_call` reverted, revert data in `data`).
+"""
+
+from __future__ import annotations
+
+from dougong.errors import ConfigError, DougongError, InvalidInput, InvalidTransaction, NotFound, Rejected, Unavailable
+
+__all__ = ["RpcError", "error_of"]
+
+REVERTED = 3
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+SERVER_ERROR = -32000
+RESOURCE_NOT_FOUND = -32001
+RESOURCE_UNAVAILABLE = -32002
+TRANSACTION_REJECTED = -32003
+LIMIT_EXCEEDED = -32005
+
+
+class RpcError(DougongError):
+    """A failure that the caller is told of, with its code and, where there is any, data."""
+
+    def __init__(self, code: int, message: str, data: object = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+    def to_json(self) -> dict[str, object]:
+        body: dict[str, object] = {"code": self.code, "message": str(self)}
+        if self.data is not None:
+            body["data"] = self.data
+        return body
+
+
+_CODES: tuple[tuple[type[DougongError], int], ...] = (
+    (InvalidTransaction, SERVER_ERROR),
+    (ConfigError, INTERNAL_ERROR),
+    (InvalidInput, INVALID_PARAMS),
+    (NotFound, RESOURCE_NOT_FOUND),
+    (Unavailable, RESOURCE_UNAVAILABLE),
+    (Rejected, TRANSACTION_REJECTED),
+)
+
+
+def error_of(error: Exception) -> RpcError:
+    """The answer to a failure. What is not the caller's business stays here: such a caller learns "internal error" only."""
+    if isinstance(error, RpcError):
+        return error
+    for kind, code in _CODES:
+        if isinstance(error, kind) and code != INTERNAL_ERROR:
+            return RpcError(code, f"{error}: {error.remedy}" if error.remedy else str(error))
+    return RpcError(INTERNAL_ERROR, "internal error")

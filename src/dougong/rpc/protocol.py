@@ -1,0 +1,198 @@
+"""JSON-RPC 2.0, exactly, over bytes: no sockets here.
+
+    methods = Methods()
+    methods.add("web3_sha3", sha3, Param("data", read_bytes))
+    reply = await answer(methods, body, limits)          # None: nothing but notifications
+
+Source: https://www.jsonrpc.org/specification. Deviation: `"params": null` counts as no params,
+as clients in use send it. Limits of ours: a batch's length, the size of its reply, how many calls
+of one batch run at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+import structlog
+
+from dougong.errors import InvalidInput
+from dougong.rpc.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LIMIT_EXCEEDED,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    RpcError,
+    error_of,
+)
+
+__all__ = ["Limits", "Method", "Methods", "Observer", "Param", "answer"]
+
+REQUIRED: Any = object()
+Handler = Callable[..., Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may cost: calls in a batch, bytes of a request and of a batch's reply, calls that run at a time."""
+
+    batch: int = 1_000
+    request_bytes: int = 8 << 20
+    reply_bytes: int = 64 << 20
+    concurrent_calls: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter: its name, how its JSON is read (raises `InvalidInput`), and what stands in when it is missing or null."""
+
+    name: str
+    read: Callable[[Any], object]
+    default: object = REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    name: str
+    handler: Handler
+    params: tuple[Param, ...]
+
+    def bind(self, given: list[object] | dict[str, object]) -> list[object]:
+        """The handler's arguments from `params` by position or by name. Raises `RpcError` INVALID_PARAMS."""
+        values = self._by_name(given) if isinstance(given, dict) else given
+        if len(values) > len(self.params):
+            raise RpcError(INVALID_PARAMS, f"too many arguments, want at most {len(self.params)}")
+        arguments: list[object] = []
+        for index, param in enumerate(self.params):
+            value = values[index] if index < len(values) else None
+            if value is None:
+                if param.default is REQUIRED:
+                    raise RpcError(INVALID_PARAMS, f"missing value for required argument {index} ({param.name})")
+                arguments.append(param.default)
+                continue
+            try:
+                arguments.append(param.read(value))
+            except InvalidInput as error:
+                raise RpcError(INVALID_PARAMS, f"invalid argument {index} ({param.name}): {error}") from error
+        return arguments
+
+    def _by_name(self, given: dict[str, object]) -> list[object]:
+        unknown = given.keys() - {param.name for param in self.params}
+        if unknown:
+            raise RpcError(INVALID_PARAMS, f"unknown argument {min(unknown)[:40]}")
+        return [given.get(param.name) for param in self.params]
+
+
+class Methods:
+    """The methods of one chain, by name."""
+
+    def __init__(self) -> None:
+        self._methods: dict[str, Method] = {}
+
+    def add(self, name: str, handler: Handler, *params: Param) -> None:
+        """Raises `ValueError` for a name that is taken."""
+        if name in self._methods:
+            raise ValueError(f"{name} is there already")
+        self._methods[name] = Method(name, handler, params)
+
+    def include(self, other: Methods) -> Methods:
+        for method in other._methods.values():
+            self.add(method.name, method.handler, *method.params)
+        return self
+
+    def get(self, name: str) -> Method | None:
+        return self._methods.get(name)
+
+    def names(self) -> list[str]:
+        return sorted(self._methods)
+
+
+class Observer(Protocol):
+    """Told of every answered call: the method ("unknown" for names that are not ours), "ok" or the error code, seconds."""
+
+    def __call__(self, method: str, outcome: str, seconds: float) -> None: ...
+
+
+async def answer(methods: Methods, body: bytes, limits: Limits, observe: Observer | None = None) -> bytes | None:
+    """The reply to a request's body, or None when nothing is to be answered. Never raises for any bytes."""
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return _failure(None, RpcError(PARSE_ERROR, f"parse error: {error}"))
+    if not isinstance(request, list):
+        return await _answer_one(methods, request, observe)
+    if not request:
+        return _failure(None, RpcError(INVALID_REQUEST, "empty batch"))
+    if len(request) > limits.batch:
+        return _failure(None, RpcError(LIMIT_EXCEEDED, f"batch of {len(request)} calls: the limit is {limits.batch}"))
+    return await _answer_batch(methods, request, limits, observe)
+
+
+async def _answer_batch(methods: Methods, batch: list[object], limits: Limits, observe: Observer | None) -> bytes | None:
+    """Calls run concurrently, in the order in which they came as far as they start; replies keep that order."""
+    replies: list[bytes | None] = [None] * len(batch)
+    waiting = iter(range(len(batch)))
+    room = limits.reply_bytes
+    full = RpcError(LIMIT_EXCEEDED, f"the batch's reply is over {limits.reply_bytes} bytes: this call was not made")
+
+    async def work() -> None:
+        nonlocal room
+        for index in waiting:
+            reply = await _answer_one(methods, batch[index], observe, refusal=full if room < 0 else None)
+            if reply is not None:
+                room -= len(reply)
+                replies[index] = reply
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(limits.concurrent_calls, len(batch))):
+            group.create_task(work())
+    present = [reply for reply in replies if reply is not None]
+    return b"[" + b",".join(present) + b"]" if present else None
+
+
+async def _answer_one(
+    methods: Methods, request: object, observe: Observer | None, *, refusal: RpcError | None = None
+) -> bytes | None:
+    if not isinstance(request, dict):
+        return _failure(None, RpcError(INVALID_REQUEST, "invalid request: not an object"))
+    wants_reply = "id" in request
+    request_id = request.get("id")
+    if not _is_id(request_id):
+        return _failure(None, RpcError(INVALID_REQUEST, "invalid request: id must be a string, a number or null"))
+    name = request.get("method")
+    given = request.get("params") or []
+    if request.get("jsonrpc") != "2.0" or not isinstance(name, str) or not isinstance(given, (list, dict)):
+        return _failure(request_id, RpcError(INVALID_REQUEST, 'invalid request: want jsonrpc "2.0", method and params'))
+    method = methods.get(name)
+    started = time.perf_counter()
+    outcome = "ok"
+    try:
+        if refusal is not None:
+            raise refusal
+        if method is None:
+            raise RpcError(METHOD_NOT_FOUND, f"the method {name[:80]} does not exist/is not available")
+        result = await method.handler(*method.bind(given))
+        reply = orjson.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}) if wants_reply else None
+    except Exception as error:
+        failure = error_of(error)
+        outcome = str(failure.code)
+        if failure.code == INTERNAL_ERROR:
+            structlog.get_logger().error("rpc call failed", method=name[:80], exc_info=error)
+        reply = _failure(request_id, failure) if wants_reply else None
+    if observe is not None:
+        observe(name if method is not None else "unknown", outcome, time.perf_counter() - started)
+    return reply
+
+
+def _is_id(value: object) -> bool:
+    return value is None or (isinstance(value, (str, int, float)) and not isinstance(value, bool))
+
+
+def _failure(request_id: object, error: RpcError) -> bytes:
+    return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "error": error.to_json()})

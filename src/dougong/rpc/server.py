@@ -1,0 +1,251 @@
+"""One HTTP server for every chain of a stack, each at its own path.
+
+    server = RpcServer.bind("127.0.0.1", 8545)               # ConfigError if the port is in use
+    server.mount("alpha", ethereum_methods(backend), health)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.run())                      # until cancelled; calls under way are answered first
+
+`POST /alpha` is JSON-RPC, `GET /alpha` the chain's health, `GET /` the list of chains, `GET /metrics` Prometheus.
+
+What an attacker can do with a socket: send what it likes. A body over the limit is refused before it is read to its end, one
+that trickles is cut off, more requests than the limit get 503, and nothing that arrives makes anything but a JSON-RPC error.
+Methods are reads or take signed transactions, so other sites' pages may call them (CORS): there is no session to ride on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+import orjson
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dougong.errors import ConfigError, DougongError
+from dougong.rpc.errors import INVALID_REQUEST, LIMIT_EXCEEDED, RpcError
+from dougong.rpc.protocol import Limits, Methods, answer
+
+__all__ = ["Health", "RpcServer"]
+
+Health = Callable[[], Awaitable[Mapping[str, object]]]
+
+BODY_SECONDS = 15  # for a request's whole body to arrive
+SHUTDOWN_SECONDS = 5  # for calls under way when the server stops
+BACKLOG = 2_048
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the command line's business: it cancels `run`."""
+        yield
+
+
+class RpcServer:
+    """Chains come and go while it runs: one rollup's failure takes only its own path away."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        limits: Limits | None = None,
+        max_requests: int = 512,
+        registry: CollectorRegistry | None = None,
+        origins: tuple[str, ...] = ("*",),
+    ) -> None:
+        """`max_requests` is how many requests may be under way at a time, `origins` whose pages may call (CORS)."""
+        self._listener = listener
+        self._limits = limits or Limits()
+        self._max_requests = max_requests
+        self._under_way = 0
+        self._registry = registry or CollectorRegistry()
+        self._chains: dict[str, tuple[Methods, Health]] = {}
+        self._calls = Counter(
+            "dougong_rpc_calls", "JSON-RPC calls answered", ("chain", "method", "outcome"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "dougong_rpc_seconds", "Seconds a JSON-RPC call took", ("chain", "method"), registry=self._registry
+        )
+        cors = Middleware(
+            CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["content-type"]
+        )
+        self.app = Starlette(
+            routes=[
+                Route("/", self._index, methods=["GET"]),
+                Route("/metrics", self._metrics, methods=["GET"]),
+                Route("/{chain}", self._health, methods=["GET"]),
+                Route("/{chain}", self._call, methods=["POST"]),
+                Route("/{chain}/", self._call, methods=["POST"]),
+            ],
+            middleware=[cors],
+        )
+
+    @classmethod
+    def bind(
+        cls,
+        host: str,
+        port: int,
+        *,
+        limits: Limits | None = None,
+        max_requests: int = 512,
+        registry: CollectorRegistry | None = None,
+        origins: tuple[str, ...] = ("*",),
+    ) -> RpcServer:
+        """Takes the address at once (port 0: any free one). Raises `ConfigError` naming it when that is not possible."""
+        return cls(_listen(host, port), limits=limits, max_requests=max_requests, registry=registry, origins=origins)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self._listener.getsockname()[:2]
+        return host, port
+
+    def url(self, chain: str) -> str:
+        host, port = self.address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/{chain}"
+
+    def mount(self, chain: str, methods: Methods, health: Health) -> None:
+        """Serves `methods` at `/chain`. Raises `ConfigError` for a name that is taken or is no path segment."""
+        if not chain or chain == "metrics" or not chain.replace("-", "").replace("_", "").isalnum() or not chain.isascii():
+            raise ConfigError(f"the chain name {chain!r} cannot be a path", remedy="use letters, digits, - and _")
+        if chain in self._chains:
+            raise ConfigError(f"two chains are called {chain}", remedy="give one of them another name")
+        self._chains[chain] = (methods, health)
+
+    def unmount(self, chain: str) -> None:
+        self._chains.pop(chain, None)
+
+    async def run(self) -> None:
+        """Serves until cancelled, then answers what is under way, and closes the socket."""
+        config = uvicorn.Config(
+            self.app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[self._listener]))
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await serving
+            raise
+        finally:
+            self._listener.close()
+
+    # --- routes -----------------------------------------------------------------------------------------------------
+
+    async def _index(self, request: Request) -> Response:
+        return _json(200, {"dougong": {name: f"/{name}" for name in sorted(self._chains)}})
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _health(self, request: Request) -> Response:
+        name = request.path_params["chain"]
+        found = self._chains.get(name)
+        if found is None:
+            return self._no_chain(name)
+        try:
+            return _json(200, {"chain": name, "healthy": True, **await found[1]()})
+        except DougongError as error:
+            return _json(503, {"chain": name, "healthy": False, "error": str(error), "remedy": error.remedy})
+
+    async def _call(self, request: Request) -> Response:
+        name = request.path_params["chain"]
+        found = self._chains.get(name)
+        if found is None:
+            return self._no_chain(name)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return _refusal(415, INVALID_REQUEST, "the content type must be application/json")
+        if self._under_way >= self._max_requests:
+            return _refusal(503, LIMIT_EXCEEDED, f"more than {self._max_requests} requests are under way: try again")
+        self._under_way += 1
+        try:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    body = await self._body(request)
+            except TimeoutError:
+                return _refusal(408, INVALID_REQUEST, f"the body did not arrive within {BODY_SECONDS} s")
+            except ClientDisconnect:
+                return Response(status_code=400)
+            if body is None:
+                return _refusal(413, INVALID_REQUEST, f"the body is over {self._limits.request_bytes} bytes")
+
+            def observe(method: str, outcome: str, seconds: float) -> None:
+                self._calls.labels(name, method, outcome).inc()
+                self._seconds.labels(name, method).observe(seconds)
+
+            reply = await answer(found[0], body, self._limits, observe)
+        finally:
+            self._under_way -= 1
+        return Response(status_code=204) if reply is None else Response(reply, media_type="application/json")
+
+    async def _body(self, request: Request) -> bytes | None:
+        """The body, or None once it is over the limit."""
+        limit = self._limits.request_bytes
+        declared = request.headers.get("content-length", "0")
+        if len(declared) > 19 or int(declared) > limit:  # the HTTP parser lets nothing but digits pass
+            return None
+        parts: list[bytes] = []
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                return None
+            parts.append(part)
+        return b"".join(parts)
+
+    def _no_chain(self, name: str) -> Response:
+        return _refusal(
+            404, INVALID_REQUEST, f"no chain is at /{name[:80]}; there are: {', '.join(sorted(self._chains)) or 'none'}"
+        )
+
+
+def _json(status: int, body: object) -> Response:
+    return Response(orjson.dumps(body), status_code=status, media_type="application/json")
+
+
+def _refusal(status: int, code: int, message: str) -> Response:
+    return _json(status, {"jsonrpc": "2.0", "id": None, "error": RpcError(code, message).to_json()})
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    where = f"{host}:{port}"
+    if not 0 <= port <= 65_535:  # getaddrinfo would take it modulo 2^16
+        raise ConfigError(f"cannot listen on {where}: a port is between 0 and 65535")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ConfigError(f"cannot listen on {where}: {error}", remedy="check the host and port of the rpc line") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"{where} is in use by another program", remedy="stop it, or give the rpc another port (0 takes a free one)"
+            ) from error
+        remedy = "choose a port of 1024 or above" if error.errno == errno.EACCES else "choose an address of this machine"
+        raise ConfigError(f"cannot listen on {where}: {error.strerror}", remedy=remedy) from error
+    return listener
