@@ -8,6 +8,39 @@ from collections.abc import Sequence
 
 def keccak256(data: bytes) -> bytes: ...
 
+# --- availability (rust/square) -------------------------------------------------------------------------------------
+
+class ExtendedSquare:
+    """An original square of k x k shares, twice extended, with all its roots. `axis` is 0 for rows and 1 for columns; an index
+    outside the 2k x 2k cells raises `IndexError`. Nodes and roots are 90 bytes."""
+
+    def __init__(self, original: bytes) -> None:
+        """Extends and hashes on all cores. `original` is the k² shares, row by row. Raises `ValueError` when its size is
+        not that of a square whose width is a power of two up to 512, or its namespaces are out of order."""
+
+    @property
+    def k(self) -> int: ...
+    def share(self, row: int, column: int) -> bytes: ...
+    def axis(self, axis: int, index: int) -> list[bytes]:
+        """The 2k shares of a row or column."""
+
+    def row_roots(self) -> list[bytes]: ...
+    def column_roots(self) -> list[bytes]: ...
+    def data_root(self) -> bytes: ...
+    def prove_range(self, axis: int, index: int, start: int, end: int) -> list[bytes]:
+        """The nodes beside leaves [start, end) of an axis, left to right."""
+
+    def prove_namespace(self, row: int, namespace: bytes) -> tuple[int, int, list[bytes], bytes] | None:
+        """(start, end, nodes, leaf node behind an absent namespace or empty); None when the row root's range does not cover
+        it."""
+
+def repair_square(
+    cells: Sequence[bytes | None], row_roots: Sequence[bytes], column_roots: Sequence[bytes]
+) -> ExtendedSquare | tuple[int, int, list[bytes | None]] | int:
+    """The square from its 4k² cells, row by row, None where missing, under its roots. Or (axis, index, shares) of an axis
+    that is badly encoded; or the number of cells known in the end where they do not suffice. Raises `ValueError` for wrong
+    shapes."""
+
 # --- execution (rust/evm) -------------------------------------------------------------------------------------------
 
 class TxInfo:

@@ -1,6 +1,8 @@
 //! Python bindings: each kernel's module is a thin file of its own; nothing is computed here.
 
-use keccak_asm::Digest;
+#[cfg(feature = "square")]
+mod square;
+
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -12,5 +14,7 @@ fn keccak256<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(keccak256, module)?)?;
+    #[cfg(feature = "square")]
+    square::register(module)?;
     Ok(())
 }

@@ -1,1 +1,25 @@
-//! Kernels of the availability layer: erasure coding and namespaced Merkle trees. Free of Python.
+//! Kernels of the availability layer, bit-exact with Celestia: Leopard erasure coding over both of its fields, namespaced Merkle
+//! trees, and the extended square that they make of 512-byte shares. Free of Python.
+//!
+//! Sources: rsmt2d (square, repair), nmt (trees), klauspost/reedsolomon `leopard*.go` and catid/leopard (code), celestia-app
+//! `pkg/wrapper` (which cells carry which namespace).
+
+mod bytes;
+pub mod field;
+pub mod leopard;
+pub mod nmt;
+pub mod repair;
+mod sha;
+pub mod square;
+
+pub use repair::{Repaired, repair};
+pub use square::{Axis, ExtendedSquare, SquareError};
+
+/// Bytes of a share.
+pub const SHARE: usize = 512;
+/// Bytes of a namespace.
+pub const NAMESPACE: usize = 29;
+/// The widest original square.
+pub const MAX_SQUARE_SIZE: usize = 512;
+/// The namespace of every cell outside the original square.
+pub const PARITY: [u8; NAMESPACE] = [0xff; NAMESPACE];

@@ -1,0 +1,176 @@
+//! Bindings of `dougong-square`. Long calls release the GIL; malformed arguments raise `ValueError`.
+
+use dougong_square::nmt::{NODE, Node};
+use dougong_square::{Axis, ExtendedSquare, NAMESPACE, Repaired, SHARE, repair};
+use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyList};
+
+#[pyclass(name = "ExtendedSquare", module = "dougong._native", frozen)]
+struct PyExtendedSquare(ExtendedSquare);
+
+type NamespaceProof<'py> = (usize, usize, Bound<'py, PyList>, Bound<'py, PyBytes>);
+
+fn list<'py, T: AsRef<[u8]>>(
+    py: Python<'py>,
+    items: impl IntoIterator<Item = T>,
+) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(
+        py,
+        items
+            .into_iter()
+            .map(|item| PyBytes::new(py, item.as_ref()))
+            .collect::<Vec<_>>(),
+    )
+}
+
+fn axis_of(axis: u8) -> PyResult<Axis> {
+    match axis {
+        0 => Ok(Axis::Row),
+        1 => Ok(Axis::Column),
+        _ => Err(PyValueError::new_err("an axis is 0 (row) or 1 (column)")),
+    }
+}
+
+impl PyExtendedSquare {
+    fn check(&self, index: usize) -> PyResult<usize> {
+        if index < 2 * self.0.k() {
+            return Ok(index);
+        }
+        Err(PyIndexError::new_err(format!(
+            "{index} is outside a square of width {}",
+            2 * self.0.k()
+        )))
+    }
+}
+
+#[pymethods]
+impl PyExtendedSquare {
+    #[new]
+    fn new(py: Python<'_>, original: &[u8]) -> PyResult<Self> {
+        py.detach(|| ExtendedSquare::new(original))
+            .map(Self)
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    #[getter]
+    fn k(&self) -> usize {
+        self.0.k()
+    }
+
+    fn share<'py>(
+        &self,
+        py: Python<'py>,
+        row: usize,
+        column: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(
+            py,
+            self.0.share(self.check(row)?, self.check(column)?),
+        ))
+    }
+
+    fn axis<'py>(&self, py: Python<'py>, axis: u8, index: usize) -> PyResult<Bound<'py, PyList>> {
+        list(py, self.0.axis(axis_of(axis)?, self.check(index)?))
+    }
+
+    fn row_roots<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        list(py, self.0.row_roots())
+    }
+
+    fn column_roots<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        list(py, self.0.column_roots())
+    }
+
+    fn data_root<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.data_root())
+    }
+
+    fn prove_range<'py>(
+        &self,
+        py: Python<'py>,
+        axis: u8,
+        index: usize,
+        start: usize,
+        end: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let (axis, index) = (axis_of(axis)?, self.check(index)?);
+        if start >= end || end > 2 * self.0.k() {
+            return Err(PyIndexError::new_err(format!(
+                "leaves [{start}, {end}) are outside the tree, or none"
+            )));
+        }
+        let nodes = py.detach(|| self.0.prove_range(axis, index, start, end));
+        list(py, nodes)
+    }
+
+    fn prove_namespace<'py>(
+        &self,
+        py: Python<'py>,
+        row: usize,
+        namespace: &[u8],
+    ) -> PyResult<Option<NamespaceProof<'py>>> {
+        let row = self.check(row)?;
+        let namespace = namespace.try_into().map_err(|_| {
+            PyValueError::new_err(format!(
+                "a namespace is {NAMESPACE} bytes, not {}",
+                namespace.len()
+            ))
+        })?;
+        let Some(proof) = py.detach(|| self.0.prove_namespace(row, &namespace)) else {
+            return Ok(None);
+        };
+        let leaf = PyBytes::new(py, proof.leaf.as_ref().map_or(&[], |leaf| leaf.as_slice()));
+        Ok(Some((proof.start, proof.end, list(py, proof.nodes)?, leaf)))
+    }
+}
+
+fn nodes(roots: &[PyBackedBytes]) -> PyResult<Vec<Node>> {
+    roots
+        .iter()
+        .map(|root| {
+            (**root).try_into().map_err(|_| {
+                PyValueError::new_err(format!("a root is {NODE} bytes, not {}", root.len()))
+            })
+        })
+        .collect()
+}
+
+/// The square; or (axis, index, shares) of a bad encoding; or how many cells are known where that is not enough.
+#[pyfunction]
+fn repair_square<'py>(
+    py: Python<'py>,
+    cells: Vec<Option<PyBackedBytes>>,
+    row_roots: Vec<PyBackedBytes>,
+    column_roots: Vec<PyBackedBytes>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (rows, columns) = (nodes(&row_roots)?, nodes(&column_roots)?);
+    let given: Vec<Option<&[u8]>> = cells.iter().map(|cell| cell.as_deref()).collect();
+    let repaired = py.detach(|| repair(&given, &rows, &columns)).map_err(|_| {
+        PyValueError::new_err(format!(
+            "repair takes 2k row and 2k column roots and 4k² cells of {SHARE} bytes or None"
+        ))
+    })?;
+    match repaired {
+        Repaired::Square(square) => Ok(Bound::new(py, PyExtendedSquare(*square))?.into_any()),
+        Repaired::BadEncoding {
+            axis,
+            index,
+            shares,
+        } => {
+            let shares: Vec<_> = shares
+                .iter()
+                .map(|s| s.as_ref().map(|s| PyBytes::new(py, s)))
+                .collect();
+            Ok((axis as u8, index, shares).into_pyobject(py)?.into_any())
+        }
+        Repaired::NotEnough(known) => Ok(known.into_pyobject(py)?.into_any()),
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyExtendedSquare>()?;
+    module.add_function(wrap_pyfunction!(repair_square, module)?)?;
+    Ok(())
+}
