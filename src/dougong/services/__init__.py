@@ -1,0 +1,1 @@
+"""What turns layers into rollups: it orders, publishes, claims, attests, checks and brings money home."""

@@ -1,0 +1,89 @@
+"""Appends published batches to the settlement contract, each behind an attested data root.
+
+    fix = SettledFix(settlement, attestations, da, history, rollup_id=1)
+    await fix.fix(record, index)
+
+1. Wait until the attestors have vouched for the DA block that the batch lies in.
+2. Prove the batch's first share under its data root, and that under the attested history.
+3. Append. If a message has become overdue since the blocks were made, append with the whole inbox instead: derivation then
+   adds blocks that consume it, and the follower brings the node's chain in line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from dougong.errors import Rejected, Unavailable
+from dougong.interfaces import DataAvailability, Settlement
+from dougong.services.batcher import BatchRecord
+from dougong.services.proven import prove_shares
+from dougong.types import MerkleProof
+
+__all__ = ["AttestedHeights", "HistoryProver", "SettledFix"]
+
+OVERDUE = "overdue"  # settlement's reason, src/dougong/contracts/batches.vy
+
+
+class AttestedHeights(Protocol):
+    async def last_height(self) -> int:
+        """The DA height up to which data roots are attested on settlement; 0 before the first attestation."""
+        ...
+
+
+class HistoryProver(Protocol):
+    async def prove(self, height: int, attested_height: int) -> MerkleProof:
+        """The data root of `height` under history(attested_height); see docs/spec/attestation.md."""
+        ...
+
+
+class SettledFix:
+    """A `Fix` (batcher.py) for a rollup that settles."""
+
+    def __init__(
+        self,
+        settlement: Settlement,
+        attestations: AttestedHeights,
+        da: DataAvailability,
+        history: HistoryProver,
+        *,
+        rollup_id: int,
+        poll_s: float = 0.25,
+        log: structlog.typing.FilteringBoundLogger | None = None,
+    ) -> None:
+        self._settlement = settlement
+        self._attestations = attestations
+        self._da = da
+        self._history = history
+        self._rollup_id = rollup_id
+        self._poll_s = poll_s
+        self._log = log or structlog.get_logger()
+
+    async def fix(self, record: BatchRecord, index: int) -> None:
+        placement = record.placement
+        if placement is None:
+            raise Unavailable(f"batch {index} is not published")
+        attested = await self._attested(placement.height)
+        proof = await prove_shares(self._da, placement)
+        history = await self._history.prove(placement.height, attested)
+        inbox_end = record.inbox_end
+        if await self._settlement.batches(self._rollup_id, index):
+            return  # somebody appended while the attestation was waited for: the follower takes it first
+        try:
+            reference = await self._settlement.append_batch(self._rollup_id, placement, inbox_end, proof.proof, attested, history)
+        except Rejected as error:
+            if OVERDUE not in str(error):
+                raise
+            inbox_end += len(await self._settlement.messages(self._rollup_id, inbox_end))
+            self._log.warning("an inbox message became overdue: it goes with this batch", inbox_end=inbox_end)
+            reference = await self._settlement.append_batch(self._rollup_id, placement, inbox_end, proof.proof, attested, history)
+        self._log.info("batch appended", rollup=self._rollup_id, batch=reference.index, blocks=(record.first, record.last))
+
+    async def _attested(self, height: int) -> int:
+        while True:
+            attested = await self._attestations.last_height()
+            if attested >= height:
+                return attested
+            await asyncio.sleep(self._poll_s)

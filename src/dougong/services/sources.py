@@ -1,0 +1,163 @@
+"""Where a rollup's inputs come from: the settlement contract and the DA layer, or the DA layer alone.
+
+    source = SettledSource(settlement, da, rollup_id=1, da_id=da_id, namespace=namespace)
+    references = await source.references(position)
+    data = await source.data(references[0])             # None: the batch counts as empty
+
+A source answers with what the layers below have fixed, checked: shares come with a proof under the data root that the reference
+names, messages and references fold to the contract's accumulators. Spec: docs/spec/derivation.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dougong.errors import Divergence, Unavailable
+from dougong.interfaces import DataAvailability, Settlement
+from dougong.services.derivation import blob_in_shares, signed_batches
+from dougong.services.proven import prove_shares
+from dougong.types import ZERO_HASH, BatchReference, InboxMessage, Namespace, Placement
+
+__all__ = ["BatchSource", "Position", "SettledSource", "SovereignSource"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a rollup has been derived: everything before batch `index` is applied, and the chain's head was block `number`
+    with `state` as its hash. The accumulators are those after the last batch and the last consumed message.
+
+    `da_height` and `da_share` are where the last batch lay; `scanned` is the last DA height that holds nothing new (sovereign).
+    """
+
+    index: int
+    accumulator: bytes
+    inbox_end: int
+    inbox_accumulator: bytes
+    number: int
+    state: bytes
+    outbox_root: bytes
+    da_height: int = 0
+    da_share: int = -1
+    scanned: int = 0
+
+    @classmethod
+    def genesis(cls, state: bytes, outbox_root: bytes, scanned: int = 0) -> Position:
+        return cls(0, ZERO_HASH, 0, ZERO_HASH, 0, state, outbox_root, scanned=scanned)
+
+
+class BatchSource(Protocol):
+    async def references(self, position: Position) -> tuple[Sequence[BatchReference], int]:
+        """The batches after `position`, in order (not necessarily all), and the DA height up to which there is nothing more
+        (0 where that means nothing)."""
+        ...
+
+    async def data(self, reference: BatchReference) -> bytes | None:
+        """The batch's bytes, proven to lie where the reference says; None when it counts as empty."""
+        ...
+
+    async def messages(self, position: Position, reference: BatchReference) -> Sequence[InboxMessage]:
+        """The inbox messages from the position to the reference's `inbox_end`."""
+        ...
+
+
+class SettledSource:
+    """Batches that a settlement contract has fixed."""
+
+    def __init__(
+        self, settlement: Settlement, da: DataAvailability, *, rollup_id: int, da_id: bytes, namespace: Namespace
+    ) -> None:
+        self._settlement = settlement
+        self._da = da
+        self._rollup_id = rollup_id
+        self._da_id = da_id
+        self._namespace = namespace
+
+    async def references(self, position: Position) -> tuple[Sequence[BatchReference], int]:
+        found = await self._settlement.batches(self._rollup_id, position.index)
+        for offset, reference in enumerate(found):
+            if reference.index != position.index + offset:
+                raise Divergence(f"settlement gave batch {reference.index} where {position.index + offset} was due")
+            if reference.placement is not None and reference.da_id != self._da_id:
+                raise Divergence(
+                    f"batch {reference.index} names the DA chain {reference.da_id.hex()}, this node follows {self._da_id.hex()}",
+                    remedy="check the DA genesis hash of this rollup",
+                )
+        return found, 0
+
+    async def data(self, reference: BatchReference) -> bytes | None:
+        placement = reference.placement
+        if placement is None:
+            return None
+        header = await self._da.header(placement.height)
+        if header.data_root != placement.data_root:
+            raise Divergence(
+                f"batch {reference.index} was settled under data root {placement.data_root.hex()} of height {placement.height}, "
+                f"but the DA chain's header says {header.data_root.hex()}: its attestors have signed what never was",
+                remedy="do not use what was settled from this batch on",
+            )
+        if not fits_square(placement, header.square_size):
+            return None
+        shares = (await prove_shares(self._da, placement)).shares
+        blob = blob_in_shares(shares, self._namespace)
+        return None if blob is None else blob.data
+
+    async def messages(self, position: Position, reference: BatchReference) -> Sequence[InboxMessage]:
+        count = reference.inbox_end - position.inbox_end
+        if count == 0:
+            return ()
+        found = (await self._settlement.messages(self._rollup_id, position.inbox_end))[:count]
+        if len(found) < count:
+            raise Unavailable(f"batch {reference.index} needs inbox messages up to {reference.inbox_end}, not yet to be had")
+        return found
+
+
+class SovereignSource:
+    """Batches of a sovereign rollup: its sequencer's signed blobs in its namespace, with the proof that none was left out."""
+
+    def __init__(self, da: DataAvailability, *, da_id: bytes, namespace: Namespace, sequencer: bytes, span: int = 64) -> None:
+        self._da = da
+        self._da_id = da_id
+        self._namespace = namespace
+        self._sequencer = sequencer
+        self._span = span
+        self._read: dict[Placement, bytes] = {}
+
+    async def references(self, position: Position) -> tuple[Sequence[BatchReference], int]:
+        latest = await self._da.latest()
+        references: list[BatchReference] = []
+        self._read.clear()
+        height = max(position.scanned + 1, position.da_height, 1)
+        last = min(latest, height + self._span - 1)
+        while height <= last and not references:
+            found = await self._da.blobs(height, self._namespace)
+            batches = signed_batches(found, self._sequencer)
+            if batches:
+                seconds = (await self._da.header(height)).time_ns // 1_000_000_000
+            for placed in batches:
+                if height == position.da_height and placed.placement.start_share <= position.da_share:
+                    continue
+                index = position.index + len(references)
+                self._read[placed.placement] = placed.blob.data
+                references.append(BatchReference(index, self._da_id, placed.placement, 0, seconds))
+            height += 1
+        return references, height - 2 if references else height - 1
+
+    async def data(self, reference: BatchReference) -> bytes | None:
+        placement = reference.placement
+        if placement is None:
+            return None
+        if placement not in self._read:
+            found = await self._da.blobs(placement.height, self._namespace)
+            self._read.update({placed.placement: placed.blob.data for placed in found.blobs})
+        return self._read[placement]
+
+    async def messages(self, position: Position, reference: BatchReference) -> Sequence[InboxMessage]:
+        return ()
+
+
+def fits_square(placement: Placement, square_size: int) -> bool:
+    """Whether the placement names shares that the original square has."""
+    total = square_size * square_size
+    return placement.start_share >= 0 and placement.share_count > 0 and placement.start_share + placement.share_count <= total
