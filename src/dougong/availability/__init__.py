@@ -3,7 +3,8 @@
 Building: `build_square`, `construct_square`, `ServedSquare`. Checking: the `verify_*` functions, which trust only a data root.
 """
 
-from dougong.availability.commitment import SUBTREE_ROOT_THRESHOLD, commitment, subtree_roots
+from dougong.availability.commitment import SUBTREE_ROOT_THRESHOLD, subtree_roots
+from dougong.availability.commitment import commitment as share_commitment
 from dougong.availability.layout import MAX_SQUARE_SIZE, Square, SquareBuilder, build_square, construct_square
 from dougong.availability.namespaces import check_blob_namespace
 from dougong.availability.proofs import (
@@ -51,7 +52,6 @@ __all__ = [
     "check_blob_format",
     "check_blob_namespace",
     "choose_cells",
-    "commitment",
     "confidence",
     "construct_square",
     "data_root",
@@ -63,6 +63,7 @@ __all__ = [
     "parse_transactions",
     "proven_placement",
     "samples_needed",
+    "share_commitment",
     "shares_needed",
     "split_blob",
     "split_transactions",
