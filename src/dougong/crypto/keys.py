@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from coincurve import PrivateKey, PublicKey
+from coincurve.ecdsa import cdata_to_der, deserialize_compact
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
@@ -67,3 +68,14 @@ def recover_address(digest: bytes, signature: bytes) -> bytes:
     except Exception as error:  # coincurve raises bare Exception subclasses for bad points
         raise InvalidInput(f"no key recovers from this signature: {error}") from error
     return keccak256(key.format(compressed=False)[1:])[12:]
+
+
+def secp256k1_verify(public_key: bytes, digest: bytes, signature: bytes) -> bool:
+    """Whether a 64-byte signature r ‖ s with low s is that of a compressed public key (33 bytes)."""
+    if len(public_key) != 33 or len(signature) != 64 or int.from_bytes(signature[32:]) > SECP256K1_ORDER // 2:
+        return False
+    try:
+        key = PublicKey(public_key)
+        return bool(key.verify(cdata_to_der(deserialize_compact(signature)), digest, hasher=None))
+    except ValueError:
+        return False

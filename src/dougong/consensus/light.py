@@ -1,0 +1,259 @@
+"""Follows a chain by its headers alone, from a genesis document that one trusts.
+
+    client = LightClient(genesis, peer.signed_header)
+    header = await client.header(120)               # verified; raises InvalidHeader
+    verify_transaction(header, tx, proof)           # tx lies in that block
+
+Source: CometBFT v0.38, spec/light-client/verification and light/verifier.go. A header follows from a trusted one
+
+- at the next height, when its validator set is the one that the trusted header announced and it names the trusted block;
+- further on, when more than a third of the power trusted last signed it as well as more than two thirds of its own set: then,
+  unless validators worth a third lied within the trusting period, some honest one vouches for it.
+
+Deviations: the first block is checked against the genesis document itself (set, parameters, no predecessor), not taken on trust,
+and an adjacent header must name the trusted block. Heights below a trusted one are reached from the nearest one beneath.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dougong.codec.protobuf import Reader, Writer
+from dougong.consensus import validators as sets
+from dougong.consensus.commit import Commit, verify_commit, verify_commit_trusting
+from dougong.consensus.genesis import Genesis
+from dougong.consensus.header import NANOSECONDS, Header
+from dougong.crypto import merkle
+from dougong.crypto.hashing import sha256
+from dougong.errors import InvalidHeader, InvalidInput, StoreCorrupt
+from dougong.store import Store, height_key
+from dougong.types import MerkleProof, SignedHeader, Validator
+
+TABLE = "trusted"
+ONE_THIRD = Fraction(1, 3)
+
+
+class _TooFar(InvalidHeader):
+    """The trusted set vouches for too little of a header: one in between may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class LightOptions:
+    """`trusting_period` in seconds: how old a trusted header may be and still vouch for others (None: for ever, which is
+    right where one validator signs and nobody unbonds). `max_drift` in seconds: how far ahead of `clock` (nanoseconds since
+    1970) a header's time may be. `trust_level`: the share of trusted power that a skip needs, a third or more."""
+
+    trusting_period: float | None = None
+    max_drift: float = 10.0
+    trust_level: Fraction = ONE_THIRD
+    clock: Callable[[], int] = time.time_ns
+
+
+@dataclass(frozen=True, slots=True)
+class LightBlock:
+    """A signed header, parsed: well-formed, consistent in itself and signed by its own set. Not yet trusted."""
+
+    header: Header
+    commit: Commit
+    validators: tuple[Validator, ...]
+
+    @classmethod
+    def parse(cls, signed: SignedHeader, chain_id: str) -> LightBlock:
+        """Raises `InvalidHeader` unless header, commit and set belong together and more than two thirds signed."""
+        header, commit = Header.decode(signed.header), Commit.decode(signed.commit)
+        if header.chain_id != chain_id:
+            raise InvalidHeader(f"a header is of chain {header.chain_id!r}, not {chain_id!r}")
+        if signed.height != header.height:
+            raise InvalidHeader(f"header {header.height} was given as {signed.height}")
+        try:
+            sets.check(signed.validators)
+        except InvalidInput as error:
+            raise InvalidHeader(f"header {header.height}: {error}") from error
+        if sets.validators_hash(signed.validators) != header.validators_hash:
+            raise InvalidHeader(f"header {header.height} is of another validator set than the one that came with it")
+        if commit.block_id.hash != header.hash():
+            raise InvalidHeader(f"the commit that came with header {header.height} decides another block")
+        verify_commit(chain_id, signed.validators, commit.block_id, header.height, commit)
+        return cls(header, commit, signed.validators)
+
+
+def verify_first(genesis: Genesis, block: LightBlock) -> None:
+    """Raises `InvalidHeader` unless `block` is a first block of the chain that `genesis` describes."""
+    header = block.header
+    if header.height != 1:
+        raise InvalidHeader(f"header {header.height} is not the first")
+    if header.validators_hash != sets.validators_hash(genesis.validators):
+        raise InvalidHeader("the first header is of another validator set than the genesis document's")
+    if header.consensus_hash != genesis.params.hash():
+        raise InvalidHeader("the first header is of other consensus parameters than the genesis document's")
+    if header.time_ns < genesis.time_ns or header.last_commit_hash != Commit().hash():
+        raise InvalidHeader("the first header is older than the genesis document, or has a predecessor")
+
+
+def verify_next(trusted: LightBlock, block: LightBlock) -> None:
+    """Raises `InvalidHeader` unless `block` follows directly upon `trusted`."""
+    header = block.header
+    if header.height != trusted.header.height + 1:
+        raise InvalidHeader(f"header {header.height} is not the one after {trusted.header.height}")
+    if header.time_ns <= trusted.header.time_ns:
+        raise InvalidHeader(f"header {header.height} is not later than the one before it")
+    if header.validators_hash != trusted.header.next_validators_hash:
+        raise InvalidHeader(f"header {header.height} is of another validator set than the one before it announced")
+    # The parts are not the header's to prove: two encodings of one block share the hash.
+    if header.last_block_id.hash != trusted.header.hash():
+        raise InvalidHeader(f"header {header.height} does not follow upon the trusted header {trusted.header.height}")
+
+
+def verify_skipping(trusted: LightBlock, block: LightBlock, level: Fraction = ONE_THIRD) -> None:
+    """Raises `InvalidHeader` unless enough of the trusted set's power signed `block`, which is further on."""
+    header = block.header
+    if header.height <= trusted.header.height + 1:
+        raise InvalidHeader(f"header {header.height} is not beyond {trusted.header.height}")
+    if header.time_ns <= trusted.header.time_ns:
+        raise InvalidHeader(f"header {header.height} is not later than header {trusted.header.height}")
+    try:
+        verify_commit_trusting(header.chain_id, trusted.validators, block.commit, level)
+    except InvalidHeader as error:
+        raise _TooFar(str(error)) from error
+
+
+class LightClient:
+    """Verified headers of one chain, fetched from a peer that is not trusted.
+
+    `fetch(height)` returns a peer's `SignedHeader`. With a `store` (holding the table `trusted`) what was verified survives a
+    restart. Not for concurrent use by several tasks with different peers: make one client a peer.
+    """
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        fetch: Callable[[int], Awaitable[SignedHeader]],
+        *,
+        store: Store | None = None,
+        options: LightOptions | None = None,
+    ) -> None:
+        """Raises `StoreCorrupt` if the store holds a header that does not read."""
+        self.genesis = genesis
+        self._fetch = fetch
+        self._store = store
+        self._options = options or LightOptions()
+        if not ONE_THIRD <= self._options.trust_level <= 1:
+            raise InvalidInput(f"the trust level {self._options.trust_level} is not between a third and one")
+        self._trusted: dict[int, LightBlock] = {}
+        self._heights: list[int] = []
+        for _, value in [] if store is None else store.items(TABLE):
+            try:
+                self._add(LightBlock.parse(_decode_signed(value), genesis.chain_id))
+            except InvalidInput as error:
+                raise StoreCorrupt(f"a trusted header does not read: {error}", remedy="remove the light node's folder") from error
+        if 1 in self._trusted:
+            verify_first(genesis, self._trusted[1])
+
+    @property
+    def height(self) -> int:
+        """The highest verified height, 0 before the first."""
+        return self._heights[-1] if self._heights else 0
+
+    async def header(self, height: int) -> Header:
+        """The verified header at `height`. Raises `InvalidHeader`, and whatever `fetch` raises."""
+        if height < 1:
+            raise InvalidInput(f"there is no header {height}")
+        if height not in self._trusted:
+            if not self._heights:
+                first = await self._get(1)
+                verify_first(self.genesis, first)
+                self._keep(first)
+            await self._reach(height)
+        return self._trusted[height].header
+
+    async def _reach(self, target: int) -> None:
+        """Verifies `target` from the nearest trusted header below, halving the way where that one is too far."""
+        wanted: list[LightBlock] = []
+        while target not in self._trusted:
+            block = wanted[-1] if wanted else await self._get(target)
+            if not wanted:
+                wanted.append(block)
+            trusted = self._below(block.header.height)
+            self._check_age(trusted)
+            try:
+                self._follow(trusted, block)
+            except _TooFar:
+                wanted.append(await self._get((trusted.header.height + block.header.height) // 2))
+                continue
+            above = bisect_right(self._heights, block.header.height)
+            if above < len(self._heights):
+                self._check_below(block, self._trusted[self._heights[above]])
+            self._keep(block)
+            wanted.pop()
+
+    def _follow(self, trusted: LightBlock, block: LightBlock) -> None:
+        if block.header.height == trusted.header.height + 1:
+            verify_next(trusted, block)
+        else:
+            verify_skipping(trusted, block, self._options.trust_level)
+
+    def _check_below(self, block: LightBlock, above: LightBlock) -> None:
+        """A header put between two trusted ones must fit the upper one too."""
+        if block.header.time_ns >= above.header.time_ns:
+            raise InvalidHeader(f"header {block.header.height} is not earlier than the trusted header {above.header.height}")
+        if block.header.height + 1 == above.header.height:
+            verify_next(block, above)
+
+    def _below(self, height: int) -> LightBlock:
+        return self._trusted[self._heights[bisect_left(self._heights, height) - 1]]
+
+    def _check_age(self, trusted: LightBlock) -> None:
+        period = self._options.trusting_period
+        if period is not None and trusted.header.time_ns + int(period * NANOSECONDS) <= self._options.clock():
+            raise InvalidHeader(
+                f"the trusted header {trusted.header.height} is older than the trusting period of {period:g} s",
+                remedy="start again from a newer header that you trust",
+            )
+
+    async def _get(self, height: int) -> LightBlock:
+        signed = await self._fetch(height)
+        if signed.height != height:
+            raise InvalidHeader(f"a peer sent header {signed.height} where {height} was asked for")
+        block = LightBlock.parse(signed, self.genesis.chain_id)
+        if block.header.time_ns > self._options.clock() + int(self._options.max_drift * NANOSECONDS):
+            raise InvalidHeader(f"header {height} is from the future")
+        return block
+
+    def _add(self, block: LightBlock) -> None:
+        if block.header.height not in self._trusted:
+            insort(self._heights, block.header.height)
+            self._trusted[block.header.height] = block
+
+    def _keep(self, block: LightBlock) -> None:
+        if self._store is not None:
+            with self._store.write() as txn:
+                txn.put(TABLE, height_key(block.header.height), _encode_signed(block))
+        self._add(block)
+
+
+def prove_transaction(txs: Sequence[bytes], index: int) -> MerkleProof:
+    """A transaction's proof under its header's `data_hash`, whose leaves are the transactions' SHA-256 hashes."""
+    return merkle.prove([sha256(tx) for tx in txs], index)
+
+
+def verify_transaction(header: Header, tx: bytes, proof: MerkleProof) -> None:
+    """Raises `InvalidProof` unless `tx` is transaction `proof.index` of the header's block."""
+    merkle.verify(header.data_hash, sha256(tx), proof)
+
+
+def _encode_signed(block: LightBlock) -> bytes:
+    writer = Writer().bytes(1, block.header.encode()).bytes(2, block.commit.encode())
+    for validator in block.validators:
+        writer.message(3, Writer().bytes(1, validator.public_key).uint(2, validator.power).done())
+    return writer.done()
+
+
+def _decode_signed(data: bytes) -> SignedHeader:
+    reader = Reader(data, (1, 2, 3), repeated=(3,))
+    entries = [Reader(entry, (1, 2)) for entry in reader.many(3)]
+    validators = tuple(Validator(entry.raw(1), entry.sint(2)) for entry in entries)
+    return SignedHeader(Header.decode(reader.raw(1)).height, reader.raw(1), reader.raw(2), validators)
