@@ -1,0 +1,138 @@
+"""Attestors: they sign the history of data roots for settlement, once they have seen the data.
+
+    attestor = Attestor(store, key, da_id)
+    attestor.observe(header, shares)                    # downloaded; extended again and compared
+    signature = attestor.sign(header.height, next_attestors_hash)
+
+Source: docs/spec/attestation.md. Who might cheat: a node that serves shares which are not those of its header (they are extended
+again and compared), one that serves two headers for a height (the first seen is kept on disk, the second raises
+`Divergence`), and a crash between two signatures (what is signed is on disk before the signature leaves).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eth_abi.abi import encode as abi_encode
+
+from dougong._native import ExtendedSquare
+from dougong.availability.history import History
+from dougong.crypto import merkle
+from dougong.crypto.hashing import keccak256
+from dougong.crypto.keys import Secp256k1Key, recover_address
+from dougong.errors import Divergence, InvalidHeader, InvalidInput, InvalidProof, StoreCorrupt
+from dougong.store import Store, height_key
+from dougong.types import HASH_BYTES, Attestation, DataHeader
+from dougong.types import Attestor as AttestorKey
+
+ROOTS, SIGNED = "attested_roots", "attested_signed"
+TABLES = (ROOTS, SIGNED)
+_DOMAIN = keccak256(b"dougong/attestation/v1")
+
+
+def attestors_hash(attestors: Sequence[AttestorKey]) -> bytes:
+    """keccak256(abi.encode(address[], uint256[])) of the set, in its order."""
+    addresses = [attestor.address for attestor in attestors]
+    return keccak256(abi_encode(["address[]", "uint256[]"], [addresses, [attestor.power for attestor in attestors]]))
+
+
+def attestation_digest(da_id: bytes, height: int, root: bytes, next_attestors_hash: bytes) -> bytes:
+    """What an attestor signs."""
+    values = [_DOMAIN, da_id, height, root, next_attestors_hash]
+    return keccak256(abi_encode(["bytes32", "bytes32", "uint256", "bytes32", "bytes32"], values))
+
+
+def verify_attestation(attestation: Attestation, expected_attestors_hash: bytes) -> None:
+    """Raises `InvalidProof` unless more than two thirds of the power of the set with that hash signed, as the contract asks."""
+    attestors, signatures = attestation.attestors, attestation.signatures
+    if attestors_hash(attestors) != expected_attestors_hash:
+        raise InvalidProof("an attestation is of another set of attestors than the one known")
+    if len(signatures) != len(attestors):
+        raise InvalidProof(f"an attestation has {len(signatures)} signatures for {len(attestors)} attestors")
+    digest = attestation_digest(attestation.da_id, attestation.height, attestation.root, attestation.next_attestors_hash)
+    total = sum(attestor.power for attestor in attestors)
+    power = 0
+    for attestor, signature in zip(attestors, signatures, strict=True):
+        if not signature:
+            continue
+        try:
+            signer = recover_address(digest, signature)
+        except InvalidInput as error:
+            raise InvalidProof(f"an attestation holds a signature that does not read: {error}") from error
+        if signer != attestor.address:
+            raise InvalidProof(f"the attestor {attestor.address.hex()} did not sign this attestation")
+        power += attestor.power
+    if power * 3 <= total * 2:
+        raise InvalidProof(f"an attestation carries power {power} of {total}, not more than two thirds")
+
+
+class Attestor:
+    """One attestor's memory and key. Methods hash much and write to the disk: call them from a thread.
+
+    `store` holds the tables in `TABLES`; `da_id` is the SHA-256 of the DA chain's genesis document.
+    """
+
+    def __init__(self, store: Store, key: Secp256k1Key, da_id: bytes) -> None:
+        """Raises `StoreCorrupt` if the heights in the store have a gap."""
+        self._store = store
+        self._key = key
+        self._da_id = da_id
+        self._roots: list[bytes] = []
+        self.history = History()
+        for key_bytes, data_root in store.items(ROOTS):
+            if int.from_bytes(key_bytes) != len(self.history) + 1 or len(data_root) != HASH_BYTES:
+                raise StoreCorrupt("an attestor's data roots have a gap", remedy="remove its folder: it will download again")
+            self._append(data_root)
+
+    @property
+    def address(self) -> bytes:
+        return self._key.address
+
+    @property
+    def height(self) -> int:
+        """The last height whose square was checked."""
+        return len(self.history)
+
+    def observe(self, header: DataHeader, shares: Sequence[bytes]) -> None:
+        """Takes the next height. Raises `InvalidHeader` if the shares do not extend to the header, `Divergence` if a height seen
+        before now has another data root, `InvalidInput` for a height that is not the next."""
+        if header.height <= self.height:
+            if header.height < 1 or self._roots[header.height - 1] != header.data_root:
+                raise Divergence(f"height {header.height} has data root {header.data_root.hex()} now, and had another")
+            return
+        if header.height != self.height + 1:
+            raise InvalidInput(f"the next height to check is {self.height + 1}, not {header.height}")
+        check_square(header, shares)
+        with self._store.write() as txn:
+            txn.put(ROOTS, height_key(header.height), header.data_root)
+        self._append(header.data_root)
+
+    def sign(self, height: int, next_attestors_hash: bytes) -> bytes:
+        """The signature (65 bytes) over the history up to `height`. The same again when asked again; `Divergence` when asked to
+        sign anything else for a height that is signed. Raises `NotFound` for a height that was not checked yet."""
+        digest = attestation_digest(self._da_id, height, self.history.root(height), next_attestors_hash)
+        signature = self._key.sign_digest(digest)
+        with self._store.write() as txn:
+            kept = txn.get(SIGNED, height_key(height))
+            if kept is not None and kept != digest:
+                raise Divergence(f"height {height} is signed already: refusing to sign {digest.hex()} beside {kept.hex()}")
+            txn.put(SIGNED, height_key(height), digest)
+        return signature
+
+    def _append(self, data_root: bytes) -> None:
+        self._roots.append(data_root)
+        self.history.append(data_root)
+
+
+def check_square(header: DataHeader, shares: Sequence[bytes]) -> None:
+    """Raises `InvalidHeader` unless `shares`, extended, have exactly the header's roots and those the data root."""
+    if len(shares) != header.square_size**2:
+        raise InvalidHeader(f"block {header.height}: {len(shares)} shares are not a square of width {header.square_size}")
+    try:
+        square = ExtendedSquare(b"".join(shares))
+    except ValueError as error:
+        raise InvalidHeader(f"block {header.height}: its shares make no square: {error}") from error
+    if (tuple(square.row_roots()), tuple(square.column_roots())) != (header.row_roots, header.column_roots):
+        raise InvalidHeader(f"block {header.height}: its shares extend to other roots than its header has")
+    if merkle.root([*header.row_roots, *header.column_roots]) != header.data_root:
+        raise InvalidHeader(f"block {header.height}: its roots do not hash to its data root")
