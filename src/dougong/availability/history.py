@@ -6,8 +6,8 @@
     proof = history.prove(100, 120)             # that height 100 lies under the root at 120
     verify_history(root, 100, data_root, proof)
 
-Source: docs/spec/attestation.md; RFC 6962, section 2.1. Complete subtrees are kept by level, so a root or a proof at any length
-takes about log² steps, an append two on average, and a height about 64 bytes.
+Source: docs/spec/attestation.md; RFC 6962, section 2.1. Complete subtrees are kept by level: an append makes two nodes on
+average, a root takes about log N hashes and a proof log² N, and a height takes about 64 bytes.
 """
 
 from __future__ import annotations
