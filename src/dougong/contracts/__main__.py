@@ -1,7 +1,7 @@
 """`python -m dougong.contracts`: compiles every contract whose sources or compiler changed. `--check` only says which would be.
 
-A build file carries the SHA-256 of the compiler's version, of this file and of every source that the contract is made of, so an unchanged
-contract costs no compilation. Vyper is needed here and nowhere else.
+A build file carries the SHA-256 of the compiler's version, of this file and of every source that the contract is made of, so
+an unchanged contract costs no compilation. Vyper is needed here and nowhere else.
 """
 
 from __future__ import annotations

@@ -1,0 +1,183 @@
+"""A JSON-RPC 2.0 client over HTTP.
+
+    async with JsonRpc("http://127.0.0.1:8545") as node:
+        head = quantity(await node.call("eth_blockNumber"))
+        one, two = await node.batch([("eth_getBlockByNumber", ["0x1", False]), ("eth_getBlockByNumber", ["0x2", False])])
+
+`Unavailable`: the node did not answer, or not in JSON-RPC; calls that only read are tried again a few times first. `RpcError` (a
+`Rejected`): the node understood and refused; for a reverted call the contract's reason is in the message. The node is not trusted
+with memory: an answer above `max_bytes` is cut off and refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import httpx
+import orjson
+
+from dougong.errors import InvalidInput, Rejected, Unavailable
+from dougong.net.reverts import revert_reason
+
+__all__ = ["AnswerTooLarge", "JsonRpc", "RpcError", "data", "quantity"]
+
+BUSY = frozenset({429, 502, 503, 504})
+REVERTED = 3  # the code that nodes give to a reverted eth_call or eth_estimateGas
+
+
+class RpcError(Rejected):
+    """A JSON-RPC error object. `code` and `data` are the node's; `reason` is the contract's word if it reverted, or None."""
+
+    def __init__(self, method: str, code: int, message: str, data: object) -> None:
+        self.method, self.code, self.data = method, code, data
+        self.reason = revert_reason(_revert_data(data)) if _revert_data(data) is not None or code == REVERTED else None
+        super().__init__(f"{method}: {message}" if self.reason is None else f"{method}: reverted: {self.reason}")
+
+
+class AnswerTooLarge(Unavailable):
+    """The node's answer is above the client's limit: ask for less."""
+
+
+class JsonRpc:
+    """One node. `timeout` in seconds for each attempt; `attempts` for calls that may be repeated without harm."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 20.0,
+        attempts: int = 4,
+        max_bytes: int = 64 << 20,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url
+        self._attempts = attempts
+        self._max_bytes = max_bytes
+        self._ids = itertools.count(1)
+        self._http = httpx.AsyncClient(
+            timeout=timeout, transport=transport, limits=httpx.Limits(max_connections=64, max_keepalive_connections=32)
+        )
+
+    async def __aenter__(self) -> JsonRpc:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def call(self, method: str, *params: object, idempotent: bool = True) -> Any:
+        """The result of one call. With `idempotent` False it is sent once: after `Unavailable` the outcome is unknown."""
+        request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
+        answer = await self._post(orjson.dumps(request), idempotent, method)
+        return _result(answer, request["id"], method, self.url)
+
+    async def batch(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
+        """The results of reading calls, in their order, in one round trip. The first refused one raises."""
+        if not calls:
+            return []
+        requests = [{"jsonrpc": "2.0", "id": next(self._ids), "method": m, "params": p} for m, p in calls]
+        answers = await self._post(orjson.dumps(requests), True, calls[0][0])
+        if isinstance(answers, dict):  # one error for all of it: the node refuses batches, or this one
+            _result(answers, None, "batch", self.url)
+        if not isinstance(answers, list):
+            raise _nonsense(self.url, "batch")
+        by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
+        return [
+            _result(by_id.get(request["id"]), request["id"], method, self.url)
+            for request, (method, _) in zip(requests, calls, strict=True)
+        ]
+
+    async def _post(self, body: bytes, idempotent: bool, what: str) -> Any:
+        attempts = self._attempts if idempotent else 1
+        for attempt in range(1, attempts + 1):
+            try:
+                return await self._post_once(body, what)
+            except Unavailable as error:
+                if attempt == attempts or isinstance(error, AnswerTooLarge):
+                    raise
+            await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1.5))
+        raise AssertionError("not reached")
+
+    async def _post_once(self, body: bytes, what: str) -> Any:
+        received = bytearray()
+        try:
+            async with self._http.stream(
+                "POST", self.url, content=body, headers={"content-type": "application/json"}
+            ) as response:
+                async for chunk in response.aiter_bytes():
+                    received += chunk
+                    if len(received) > self._max_bytes:
+                        raise AnswerTooLarge(f"{self.url} answered {what} with more than {self._max_bytes} bytes")
+                status = response.status_code
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise Unavailable(
+                f"{self.url} did not answer {what}: {error or type(error).__name__}",
+                remedy="check the url and that the node is running",
+            ) from error
+        if status in BUSY:
+            raise Unavailable(f"{self.url} is not serving {what} now: HTTP status {status}")
+        try:
+            return orjson.loads(received)
+        except orjson.JSONDecodeError as error:
+            raise Unavailable(f"{self.url} answered {what} with HTTP status {status} and no JSON") from error
+
+
+def quantity(value: object) -> int:
+    """A JSON-RPC number ("0x1f"). Raises `InvalidInput`."""
+    if not isinstance(value, str) or not value.startswith("0x") or not 2 < len(value) <= 66:
+        raise InvalidInput(f"not a JSON-RPC number: {value!r:.80}")
+    try:
+        return int(value[2:], 16)
+    except ValueError as error:
+        raise InvalidInput(f"not a JSON-RPC number: {value!r:.80}") from error
+
+
+def data(value: object, size: int | None = None) -> bytes:
+    """JSON-RPC bytes ("0xabcd"), of `size` bytes if given. Raises `InvalidInput`."""
+    if not isinstance(value, str) or not value.startswith("0x"):
+        raise InvalidInput(f"not JSON-RPC bytes: {value!r:.80}")
+    try:
+        raw = bytes.fromhex(value[2:])
+    except ValueError as error:
+        raise InvalidInput(f"not JSON-RPC bytes: {value!r:.80}") from error
+    if size is not None and len(raw) != size:
+        raise InvalidInput(f"{size} bytes were expected, not {len(raw)}")
+    return raw
+
+
+def _result(answer: object, request_id: object, method: str, url: str) -> Any:
+    if not isinstance(answer, dict):
+        raise _nonsense(url, method)
+    error = answer.get("error")
+    if error is not None:
+        if not isinstance(error, dict) or not isinstance(error.get("code"), int):
+            raise _nonsense(url, method)
+        raise RpcError(method, error["code"], str(error.get("message", ""))[:500], error.get("data"))
+    if "result" not in answer or answer.get("id") != request_id:
+        raise _nonsense(url, method)
+    return answer["result"]
+
+
+def _nonsense(url: str, method: str) -> Unavailable:
+    return Unavailable(
+        f"{url} did not answer {method} in JSON-RPC 2.0", remedy="check that the url is an Ethereum JSON-RPC endpoint"
+    )
+
+
+def _revert_data(value: object) -> bytes | None:
+    """The revert data in an error's `data`: a hex string (geth), or one inside an object (some other nodes)."""
+    if isinstance(value, dict):
+        value = value.get("data")
+    if isinstance(value, str) and value.startswith("0x"):
+        try:
+            return bytes.fromhex(value[2:])
+        except ValueError:
+            return None
+    return None
