@@ -99,6 +99,8 @@ WRONG = [
     ("chain_id = 902", f'fund = {{"0x{"12" * 20}" = 5}}', "fund", "no money of its own", "bridge"),
     ("chain_id = 903", 'fund = {"0x12" = 5}', "fund", "40 hexadecimal digits", ""),
     ("chain_id = 903", "fund = 5", "fund", "be a table", ""),
+    ("[rollup.beta]", "[rollup.base]", "[rollup.base]", "[settlement.base]'s", "path"),
+    ("[rollup.beta]", "[rollup.metrics]", "[rollup.metrics]", "the server's own", "path"),
     ("[rollup.beta]", "[rollup.Beta]", "[rollup.Beta]", "not a name", "a-z"),
     ("[rollup.beta]", "[rollup.elevenchars]", "[rollup.elevenchars]", "not a name", "10"),
 ]

@@ -159,12 +159,25 @@ class RollupConfig(Table):
     gas_limit: GasLimit = 30_000_000
     batch_interval_ms: Milliseconds = 1_000
     challenge_window_s: Seconds | None = None
-    inbox_delay_s: Seconds | None = None
+    force_delay_s: Seconds | None = None
+    sequencer_timeout_s: Seconds | None = None
     fund: dict[Address, Annotated[int, Field(ge=1, le=10**12)]] = {}
 
     @property
     def sovereign(self) -> bool:
         return self.settlement is None
+
+    @property
+    def window(self) -> int:
+        return self.challenge_window_s or 60
+
+    @property
+    def force_delay(self) -> int:
+        return self.force_delay_s or 60
+
+    @property
+    def sequencer_timeout(self) -> int:
+        return self.sequencer_timeout_s or 600
 
 
 def default_chain_id(name: str) -> int:

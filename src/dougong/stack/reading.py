@@ -71,6 +71,7 @@ def parse(text: str, *, source: str, base: Path) -> StackConfig:
 
 def check(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
     """(path of the key, what is wrong, remedy) for everything that takes two keys to judge."""
+    yield from _one_path_each(config)
     taken: dict[int, str] = {}
     for name, settlement in config.settlement.items():
         yield from _distinct(taken, settlement.chain_id, ("settlement", name))
@@ -83,6 +84,16 @@ def check(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
             yield from _settled(rollup, here)
         else:
             yield from _sovereign(rollup, here)
+
+
+def _one_path_each(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
+    """Every chain is served at the path that is its name."""
+    paths: dict[str, str] = {"metrics": "the server's own"}
+    for layer, names in (("availability", config.availability), ("settlement", config.settlement), ("rollup", config.rollup)):
+        for name in names:
+            if name in paths:
+                yield (layer, name), f'the name "{name}" is {paths[name]}', "give it another: it is the chain's path on the API"
+            paths.setdefault(name, f"[{layer}.{name}]'s")
 
 
 def _distinct(taken: dict[int, str], chain_id: int, here: Path_) -> Iterator[tuple[Path_, str, str]]:
@@ -107,7 +118,7 @@ def _settled(rollup: RollupConfig, here: Path_) -> Iterator[tuple[Path_, str, st
 
 
 def _sovereign(rollup: RollupConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:
-    for key in ("proof", "challenge_window_s", "inbox_delay_s"):
+    for key in ("proof", "challenge_window_s", "force_delay_s", "sequencer_timeout_s"):
         if getattr(rollup, key) is not None:
             yield (*here, key), f"{key} means nothing without a settlement", f"remove {key}, or name a settlement"
 

@@ -1,0 +1,172 @@
+"""The genesis document of every chain of a stack, made at the first start and never again.
+
+    documents = settle_genesis(config, disk, keys)
+    documents.availability["square"]                    # the bytes whose SHA-256 is the DA chain's id
+    documents.rollup["alpha"]
+
+A chain is its genesis document. So a later start makes the documents again from stack.toml and compares: where they differ,
+stack.toml describes another chain, and the start is refused with the names of the values that changed. A rollup's document holds
+the EVM's genesis and what a node must know besides: where its batches lie and who signs them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dougong.consensus.genesis import Genesis
+from dougong.contracts.predeploys import outbox
+from dougong.crypto.hashing import sha256
+from dougong.errors import ConfigError, StoreCorrupt
+from dougong.execution.evm.genesis import GenesisAccount, make_genesis
+from dougong.stack.config import EmbeddedSettlement, RollupConfig, SquareAvailability, StackConfig
+from dougong.stack.disk import Disk
+from dougong.stack.keys import DEV_ACCOUNTS, Keyring
+from dougong.types import Namespace, Validator
+
+__all__ = ["SPEC_VERSION", "Documents", "settle_genesis"]
+
+SPEC_VERSION = 1
+ETHER = 10**18
+DEV_ETHER = 1_000_000
+OPERATOR_ETHER = 10_000
+POWER = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Genesis documents by chain name, as their nodes hash and serve them."""
+
+    availability: dict[str, bytes] = field(default_factory=dict)
+    settlement: dict[str, bytes] = field(default_factory=dict)
+    rollup: dict[str, bytes] = field(default_factory=dict)
+
+    def da_id(self, name: str) -> bytes:
+        return sha256(self.availability[name])
+
+
+def settle_genesis(config: StackConfig, disk: Disk, keys: Keyring) -> Documents:
+    """Writes what is not written yet. Raises `ConfigError` where a written document differs from what stack.toml now says."""
+    time_ns = _first_start(disk)
+    documents = Documents()
+    for name, availability in config.availability.items():
+        documents.availability[name] = _settle(disk, "availability", name, _square(name, availability, keys, time_ns))
+    for name, settlement in config.settlement.items():
+        if isinstance(settlement, EmbeddedSettlement):
+            documents.settlement[name] = _settle(disk, "settlement", name, _embedded(name, settlement, config, keys, time_ns))
+    for name, rollup in config.rollup.items():
+        da_id = documents.da_id(rollup.availability)
+        documents.rollup[name] = _settle(disk, "rollup", name, _rollup(name, rollup, config, keys, time_ns, da_id))
+    return documents
+
+
+def operators(config: StackConfig, settlement: str) -> list[str]:
+    """The roles that send transactions to a settlement chain, and so need ether there."""
+    roles = [f"deployer.{settlement}", f"relayer.{settlement}"]
+    settled = [name for name, rollup in config.rollup.items() if rollup.settlement == settlement]
+    return roles + [f"{role}.{name}" for name in settled for role in ("sequencer", "proposer")]
+
+
+# --- documents ------------------------------------------------------------------------------------------------------
+
+
+def _square(name: str, config: SquareAvailability, keys: Keyring, time_ns: int) -> bytes:
+    validators = [Validator(keys.validator(name).public_key, POWER)]
+    app_state = {"max_square_size": config.max_square_size}
+    return Genesis.create(f"{name}-1", time_ns, validators, app_state=app_state).raw
+
+
+def _embedded(name: str, config: EmbeddedSettlement, stack: StackConfig, keys: Keyring, time_ns: int) -> bytes:
+    alloc = _funded(config.fund, dev=stack.dev)
+    for role in operators(stack, name):
+        alloc[keys.account(role).address] = GenesisAccount(balance=OPERATOR_ETHER * ETHER)
+    evm = make_genesis(config.chain_id, alloc, gas_limit=config.gas_limit, timestamp=time_ns // 10**9)
+    validators = [Validator(keys.validator(name).public_key, POWER)]
+    return Genesis.create(f"{name}-1", time_ns, validators, app_state=json.loads(evm)).raw
+
+
+def _rollup(name: str, config: RollupConfig, stack: StackConfig, keys: Keyring, time_ns: int, da_id: bytes) -> bytes:
+    predeploy = outbox()
+    alloc = _funded(config.fund, dev=stack.dev) if config.sovereign else {}
+    alloc[predeploy.address] = GenesisAccount(nonce=1, code=predeploy.code, storage=predeploy.storage)
+    sequencer = keys.account(f"sequencer.{name}").address
+    evm = make_genesis(
+        stack.chain_id(name), alloc, gas_limit=config.gas_limit, timestamp=time_ns // 10**9, fee_recipient=sequencer
+    )
+    settled = {
+        "settlement": config.settlement,
+        "proof": config.proof,
+        "challenge_window_s": config.window,
+        "force_delay_s": config.force_delay,
+        "sequencer_timeout_s": config.sequencer_timeout,
+    }
+    document = {
+        "name": name,
+        "spec_version": SPEC_VERSION,
+        "namespace": Namespace.user(name.encode()).hex(),
+        "da_id": da_id.hex(),
+        "sequencer": sequencer.hex(),
+        "settled": None if config.sovereign else settled,
+        "evm": json.loads(evm),
+    }
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _funded(fund: Mapping[str, int], *, dev: bool) -> dict[bytes, GenesisAccount]:
+    alloc = {key.address: GenesisAccount(balance=DEV_ETHER * ETHER) for key in DEV_ACCOUNTS} if dev else {}
+    for address, ether in fund.items():
+        alloc[bytes.fromhex(address[2:])] = GenesisAccount(balance=ether * ETHER)
+    return alloc
+
+
+# --- written once ---------------------------------------------------------------------------------------------------
+
+
+def _first_start(disk: Disk) -> int:
+    """When this stack first started, in nanoseconds: the genesis time of all its chains."""
+    path = disk.root / "genesis" / "time"
+    written = disk.read(path)
+    if written is None:
+        written = str(time.time_ns()).encode()
+        disk.write(path, written)
+    if not written.isdigit():
+        raise StoreCorrupt(f"{path} does not hold a time", remedy="restore it, or start anew with another data_dir")
+    return int(written)
+
+
+def _settle(disk: Disk, layer: str, name: str, document: bytes) -> bytes:
+    path = disk.genesis(layer, name)
+    written = disk.read(path)
+    if written is None:
+        disk.write(path, document)
+        return document
+    if written != document:
+        try:
+            before, now = json.loads(written), json.loads(document)
+        except ValueError as error:
+            raise StoreCorrupt(
+                f"{path} is not JSON: {error}", remedy="restore it, or start anew with another data_dir"
+            ) from error
+        changes = ", ".join(_changes(before, now)) or "its form"
+        raise ConfigError(
+            f"[{layer}.{name}] runs already, and stack.toml now describes another chain: {changes}",
+            remedy="put the values back, or give the new chain another data_dir",
+        )
+    return document
+
+
+def _changes(before: Any, now: Any, where: str = "") -> Iterator[str]:
+    """`gas_limit 0x1 -> 0x2` for every value that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from _changes(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+    elif before != now:
+        yield f"{where} {_short(before)} → {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 48 else text[:45] + "..."
