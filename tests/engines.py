@@ -19,7 +19,10 @@ START_SECONDS = 30.0
 
 @contextmanager
 def anvil(folder: Path, *options: str) -> Iterator[str]:
-    """The URL of an anvil at Prague rules on a free port, whose log goes to `folder`. ANVIL in the environment names another binary."""
+    """The URL of an anvil at Prague rules on a free port; its log goes to `folder`.
+
+    ANVIL in the environment names another binary than the pinned one.
+    """
     binary = Path(os.environ.get("ANVIL", ANVIL))
     if not binary.exists():
         raise FileNotFoundError(f"{binary} is missing: run `make engines`")

@@ -13,57 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eth_abi.abi import encode as abi_encode
-
 from dougong._native import ExtendedSquare
 from dougong.availability.history import History
 from dougong.crypto import merkle
-from dougong.crypto.hashing import keccak256
-from dougong.crypto.keys import Secp256k1Key, recover_address
-from dougong.errors import Divergence, InvalidHeader, InvalidInput, InvalidProof, StoreCorrupt
+from dougong.crypto.attestation import attestation_digest
+from dougong.crypto.keys import Secp256k1Key
+from dougong.errors import Divergence, InvalidHeader, InvalidInput, StoreCorrupt
 from dougong.store import Store, height_key
-from dougong.types import HASH_BYTES, Attestation, DataHeader
-from dougong.types import Attestor as AttestorKey
+from dougong.types import HASH_BYTES, DataHeader
 
 ROOTS, SIGNED = "attested_roots", "attested_signed"
 TABLES = (ROOTS, SIGNED)
-_DOMAIN = keccak256(b"dougong/attestation/v1")
-
-
-def attestors_hash(attestors: Sequence[AttestorKey]) -> bytes:
-    """keccak256(abi.encode(address[], uint256[])) of the set, in its order."""
-    addresses = [attestor.address for attestor in attestors]
-    return keccak256(abi_encode(["address[]", "uint256[]"], [addresses, [attestor.power for attestor in attestors]]))
-
-
-def attestation_digest(da_id: bytes, height: int, root: bytes, next_attestors_hash: bytes) -> bytes:
-    """What an attestor signs."""
-    values = [_DOMAIN, da_id, height, root, next_attestors_hash]
-    return keccak256(abi_encode(["bytes32", "bytes32", "uint256", "bytes32", "bytes32"], values))
-
-
-def verify_attestation(attestation: Attestation, expected_attestors_hash: bytes) -> None:
-    """Raises `InvalidProof` unless more than two thirds of the power of the set with that hash signed, as the contract asks."""
-    attestors, signatures = attestation.attestors, attestation.signatures
-    if attestors_hash(attestors) != expected_attestors_hash:
-        raise InvalidProof("an attestation is of another set of attestors than the one known")
-    if len(signatures) != len(attestors):
-        raise InvalidProof(f"an attestation has {len(signatures)} signatures for {len(attestors)} attestors")
-    digest = attestation_digest(attestation.da_id, attestation.height, attestation.root, attestation.next_attestors_hash)
-    total = sum(attestor.power for attestor in attestors)
-    power = 0
-    for attestor, signature in zip(attestors, signatures, strict=True):
-        if not signature:
-            continue
-        try:
-            signer = recover_address(digest, signature)
-        except InvalidInput as error:
-            raise InvalidProof(f"an attestation holds a signature that does not read: {error}") from error
-        if signer != attestor.address:
-            raise InvalidProof(f"the attestor {attestor.address.hex()} did not sign this attestation")
-        power += attestor.power
-    if power * 3 <= total * 2:
-        raise InvalidProof(f"an attestation carries power {power} of {total}, not more than two thirds")
 
 
 class Attestor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dougong.contracts import artifact
-from dougong.settlement.attestations import attestors_hash
+from dougong.crypto.attestation import attestors_hash
 from dougong.settlement.contract import deploy
 from dougong.settlement.transactor import Transactor
 from dougong.types import Attestor

@@ -108,8 +108,8 @@ def verify_message(root: bytes, message: OutboxMessage, proof: OutboxProof) -> N
 
 
 async def read_outbox(rpc: JsonRpc, last_block: int, *, first_block: int = 0, start: int = 0) -> list[OutboxMessage]:
-    """Messages from index `start` on, sent in blocks `first_block` to `last_block` of a rollup. `rpc` is a node of the rollup, and
-    is not trusted: check the messages against an outbox root. Raises `Divergence` when the numbering has a gap."""
+    """Messages from index `start` on, sent in blocks `first_block` to `last_block` of a rollup. `rpc` is a node of the rollup
+    and not trusted: check the messages against an outbox root. Raises `Divergence` when the numbering has a gap."""
     abi = Abi(artifact("Outbox"))
     found: list[OutboxMessage] = []
     async for log in logs(rpc, OUTBOX_ADDRESS, [abi.topic("MessageSent")], first_block, last_block):
