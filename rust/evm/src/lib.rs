@@ -1,1 +1,28 @@
 //! The EVM execution layer: blocks, tries, store and derivation, on revm. Free of Python.
+//!
+//! From the bottom up: `state` (the seam to whatever holds the state), `executor` (one block on revm), `block` (its exact header),
+//! `derivation` and `batch` (from batches and inbox to blocks), none of which does I/O; `node`, `trie`, `world` (the Merkle
+//! Patricia tries), `store` (LMDB), `chain` (all of it, durable), and the readers above it.
+
+pub mod batch;
+pub mod block;
+pub mod chain;
+pub mod config;
+pub mod derivation;
+pub mod error;
+pub mod executor;
+pub mod node;
+pub mod proof;
+pub mod quantity;
+pub mod sign;
+pub mod state;
+pub mod store;
+pub mod trie;
+pub mod tx;
+pub mod view;
+pub mod world;
+
+/// The types of the formats' crates that callers name.
+pub mod alloy {
+    pub use alloy_primitives::{Address, B256, Bytes, U256};
+}

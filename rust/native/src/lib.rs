@@ -1,5 +1,9 @@
 //! Python bindings: each kernel's module is a thin file of its own; nothing is computed here.
 
+#[cfg(feature = "evm")]
+mod errors;
+#[cfg(feature = "evm")]
+mod evm;
 #[cfg(feature = "square")]
 mod square;
 
@@ -16,5 +20,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(keccak256, module)?)?;
     #[cfg(feature = "square")]
     square::register(module)?;
+    #[cfg(feature = "evm")]
+    evm::register(module)?;
     Ok(())
 }

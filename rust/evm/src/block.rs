@@ -1,0 +1,186 @@
+//! Blocks: what is asked of one, what came of it, and its exact header.
+
+use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
+use alloy_consensus::proofs::{calculate_withdrawals_root, ordered_trie_root_with_encoder};
+use alloy_consensus::{Header, Typed2718};
+use alloy_eips::eip1559::{calc_next_block_base_fee, BaseFeeParams};
+use alloy_eips::eip4895::Withdrawal;
+use alloy_primitives::{Address, BlockHash, Bloom, Bytes, Log, B256, B64, U256};
+use alloy_rlp::{RlpDecodable, RlpEncodable};
+use revm::primitives::eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE;
+
+use crate::config::ChainConfig;
+use crate::executor::{BlockContext, BlockOutcome};
+use crate::tx::SignedTx;
+
+/// A header and its hash.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    pub header: Header,
+    pub hash: BlockHash,
+}
+
+impl Sealed {
+    pub fn new(header: Header) -> Self {
+        let hash = header.hash_slow();
+        Self { header, hash }
+    }
+
+    /// Parses a header's canonical RLP.
+    pub fn decode(rlp: &[u8]) -> Result<Self, String> {
+        use alloy_rlp::Decodable;
+        let mut rest = rlp;
+        let header = Header::decode(&mut rest).map_err(|error| format!("not a header: {error}"))?;
+        if !rest.is_empty() || alloy_rlp::encode(&header) != rlp {
+            return Err("a header that is not encoded canonically".into());
+        }
+        Ok(Self::new(header))
+    }
+
+    /// Up to where the inbox is consumed: the 8 bytes of a rollup block's `extra_data`; 0 for the genesis block and for
+    /// blocks of a chain without an inbox.
+    pub fn inbox_end(&self) -> u64 {
+        match <[u8; 8]>::try_from(self.header.extra_data.as_ref()) {
+            Ok(bytes) if self.header.number > 0 => u64::from_be_bytes(bytes),
+            _ => 0,
+        }
+    }
+}
+
+/// What a block is to contain. `txs` that did not decode are skipped with their reasons.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub timestamp: u64,
+    pub beneficiary: Address,
+    pub extra_data: Bytes,
+    pub txs: Vec<Result<SignedTx, String>>,
+    /// How many of `txs`, from the front, are forced transactions.
+    pub forced: usize,
+    pub withdrawals: Vec<Withdrawal>,
+}
+
+/// A receipt as stored: the bloom follows from the logs.
+#[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct StoredReceipt {
+    pub tx_type: u8,
+    pub success: bool,
+    pub cumulative_gas_used: u64,
+    pub logs: Vec<Log>,
+}
+
+impl StoredReceipt {
+    pub fn bloom(&self) -> Bloom {
+        let mut bloom = Bloom::ZERO;
+        for log in &self.logs {
+            bloom.accrue_log(log);
+        }
+        bloom
+    }
+
+    /// The EIP-2718 encoding that the receipts root is made of.
+    pub fn encode_2718(&self, bloom: &Bloom, out: &mut Vec<u8>) {
+        use alloy_rlp::Encodable;
+        if self.tx_type != 0 {
+            out.push(self.tx_type);
+        }
+        let payload_length = 1 + self.cumulative_gas_used.length() + bloom.length() + self.logs.length();
+        alloy_rlp::Header { list: true, payload_length }.encode(out);
+        self.success.encode(out);
+        self.cumulative_gas_used.encode(out);
+        bloom.encode(out);
+        self.logs.encode(out);
+    }
+}
+
+/// A block that was executed, complete.
+#[derive(Debug)]
+pub struct Executed {
+    pub sealed: Sealed,
+    pub txs: Vec<SignedTx>,
+    pub receipts: Vec<StoredReceipt>,
+    pub withdrawals: Vec<Withdrawal>,
+    /// How many of `txs`, from the front, came through the inbox.
+    pub forced: usize,
+    pub outbox_root: B256,
+    pub included: Vec<usize>,
+    pub skipped: Vec<(usize, String)>,
+}
+
+/// The execution context of the block that follows `parent`.
+pub fn context(config: &ChainConfig, parent: &Sealed, plan: &Plan) -> BlockContext {
+    let header = &parent.header;
+    BlockContext {
+        chain_id: config.chain_id,
+        spec: config.spec(plan.timestamp),
+        number: header.number + 1,
+        timestamp: plan.timestamp,
+        beneficiary: plan.beneficiary,
+        gas_limit: config.gas_limit,
+        base_fee: next_base_fee(header),
+        difficulty: U256::ZERO,
+        prev_randao: B256::ZERO,
+        parent_hash: parent.hash,
+        parent_beacon_block_root: B256::ZERO,
+        excess_blob_gas: 0,
+        blob_fraction: BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE,
+    }
+}
+
+/// EIP-1559's base fee of the block after `parent`.
+pub fn next_base_fee(parent: &Header) -> u64 {
+    let base_fee = parent.base_fee_per_gas.unwrap_or_default();
+    calc_next_block_base_fee(parent.gas_used, parent.gas_limit, base_fee, BaseFeeParams::ethereum())
+}
+
+/// Seals what came of a block.
+pub fn assemble(context: &BlockContext, plan: Plan, outcome: BlockOutcome, state_root: B256, outbox_root: B256) -> Executed {
+    let receipts: Vec<StoredReceipt> = outcome
+        .txs
+        .iter()
+        .zip(outcome.outcomes)
+        .map(|(tx, outcome)| StoredReceipt {
+            tx_type: tx.envelope.ty(),
+            success: outcome.success,
+            cumulative_gas_used: outcome.cumulative_gas_used,
+            logs: outcome.logs,
+        })
+        .collect();
+    let blooms: Vec<Bloom> = receipts.iter().map(StoredReceipt::bloom).collect();
+    let logs_bloom = blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom);
+    let with_blooms: Vec<(&StoredReceipt, &Bloom)> = receipts.iter().zip(&blooms).collect();
+    let header = Header {
+        parent_hash: context.parent_hash,
+        ommers_hash: EMPTY_OMMER_ROOT_HASH,
+        beneficiary: context.beneficiary,
+        state_root,
+        transactions_root: ordered_trie_root_with_encoder(&outcome.txs, |tx, out| out.extend_from_slice(&tx.raw)),
+        receipts_root: ordered_trie_root_with_encoder(&with_blooms, |(receipt, bloom), out| receipt.encode_2718(bloom, out)),
+        logs_bloom,
+        difficulty: U256::ZERO,
+        number: context.number,
+        gas_limit: context.gas_limit,
+        gas_used: outcome.gas_used,
+        timestamp: context.timestamp,
+        extra_data: plan.extra_data,
+        mix_hash: context.prev_randao,
+        nonce: B64::ZERO,
+        base_fee_per_gas: Some(context.base_fee),
+        withdrawals_root: Some(calculate_withdrawals_root(&plan.withdrawals)),
+        blob_gas_used: Some(0),
+        excess_blob_gas: Some(context.excess_blob_gas),
+        parent_beacon_block_root: Some(context.parent_beacon_block_root),
+        requests_hash: Some(outcome.requests.requests_hash()),
+        ..Default::default()
+    };
+    let forced = outcome.included.iter().filter(|position| **position < plan.forced).count();
+    Executed {
+        sealed: Sealed::new(header),
+        txs: outcome.txs,
+        receipts,
+        withdrawals: plan.withdrawals,
+        forced,
+        outbox_root,
+        included: outcome.included,
+        skipped: outcome.skipped,
+    }
+}

@@ -1,0 +1,186 @@
+//! Signed transactions: canonical decoding, sender recovery on all cores, and what the EVM needs of them.
+//!
+//! Types: legacy (with and without EIP-155), EIP-2930, EIP-1559, EIP-7702. Blob transactions (EIP-4844) are refused: their
+//! blobs would have to be carried by a consensus layer that these chains do not have.
+
+use alloy_consensus::crypto::secp256k1::recover_signer;
+use alloy_consensus::transaction::SignerRecoverable;
+use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844, Typed2718};
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_eips::eip7702::{RecoveredAuthority, RecoveredAuthorization, SignedAuthorization};
+use alloy_primitives::{map::B256Map, Address, Bytes, B256, U256};
+use rayon::prelude::*;
+use revm::context::TxEnv;
+use revm::context_interface::either::Either;
+use std::sync::{Mutex, PoisonError};
+
+/// Largest transaction that is looked at, in bytes. Ethereum's pools stop at 128 KiB; a block's gas limit bounds the rest.
+pub const MAX_TX_BYTES: usize = 1 << 20;
+
+pub type Envelope = EthereumTxEnvelope<TxEip4844>;
+
+/// A decoded transaction whose signature has been checked.
+#[derive(Clone, Debug)]
+pub struct SignedTx {
+    /// EIP-2718 bytes.
+    pub raw: Bytes,
+    pub envelope: Envelope,
+    pub sender: Address,
+    authorizations: Vec<RecoveredAuthorization>,
+}
+
+impl SignedTx {
+    pub fn hash(&self) -> &B256 {
+        self.envelope.tx_hash()
+    }
+
+    pub fn nonce(&self) -> u64 {
+        self.envelope.nonce()
+    }
+
+    pub fn gas_limit(&self) -> u64 {
+        self.envelope.gas_limit()
+    }
+
+    pub fn max_fee_per_gas(&self) -> u128 {
+        self.envelope.max_fee_per_gas()
+    }
+
+    /// The gas price, for transactions that have one price only.
+    pub fn max_priority_fee_per_gas(&self) -> u128 {
+        self.envelope.max_priority_fee_per_gas().unwrap_or_else(|| self.envelope.max_fee_per_gas())
+    }
+
+    pub fn value(&self) -> U256 {
+        self.envelope.value()
+    }
+
+    pub fn to(&self) -> Option<Address> {
+        self.envelope.to()
+    }
+
+    pub fn tx_type(&self) -> u8 {
+        self.envelope.ty()
+    }
+
+    pub fn chain_id(&self) -> Option<u64> {
+        self.envelope.chain_id()
+    }
+
+    /// The transaction as revm takes it.
+    pub fn env(&self) -> TxEnv {
+        let tx = &self.envelope;
+        let dynamic = tx.is_eip1559() || tx.is_eip7702() || tx.is_eip4844();
+        TxEnv {
+            tx_type: tx.ty(),
+            caller: self.sender,
+            gas_limit: tx.gas_limit(),
+            gas_price: tx.max_fee_per_gas(),
+            kind: tx.kind(),
+            value: tx.value(),
+            data: tx.input().clone(),
+            nonce: tx.nonce(),
+            chain_id: tx.chain_id(),
+            access_list: tx.access_list().cloned().unwrap_or_default(),
+            gas_priority_fee: if dynamic { tx.max_priority_fee_per_gas() } else { None },
+            blob_hashes: tx.blob_versioned_hashes().map(<[B256]>::to_vec).unwrap_or_default(),
+            max_fee_per_blob_gas: tx.max_fee_per_blob_gas().unwrap_or_default(),
+            authorization_list: self.authorizations.iter().cloned().map(Either::Right).collect(),
+        }
+    }
+}
+
+/// Decodes EIP-2718 bytes and recovers the sender. The error says why they are not a transaction that any of our chains
+/// could take (the chain id is the executor's to check).
+pub fn decode(raw: &[u8]) -> Result<SignedTx, String> {
+    decode_with(raw, &SenderCache::new(0))
+}
+
+pub fn decode_with(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String> {
+    if raw.first() == Some(&3) {
+        return Err("blob transactions (type 3) are not taken: this chain carries no blobs of its own".into());
+    }
+    decode_any(raw, senders)
+}
+
+/// As `decode_with`, but lets blob transactions of foreign chains pass.
+pub fn decode_any(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String> {
+    if raw.len() > MAX_TX_BYTES {
+        return Err(format!("a transaction of {} bytes is over the limit of {MAX_TX_BYTES}", raw.len()));
+    }
+    let mut rest = raw;
+    let envelope = Envelope::decode_2718(&mut rest).map_err(|error| format!("not a transaction: {error}"))?;
+    if !rest.is_empty() {
+        return Err("bytes follow the transaction".into());
+    }
+    if envelope.encode_2718_len() != raw.len() || envelope.encoded_2718() != raw {
+        return Err("the transaction is not encoded canonically".into());
+    }
+    let hash = *envelope.tx_hash();
+    let sender = match senders.get(&hash) {
+        Some(sender) => sender,
+        None => {
+            let sender = envelope.recover_signer().map_err(|_| "the signature is not valid".to_string())?;
+            senders.put(hash, sender);
+            sender
+        }
+    };
+    let authorizations = envelope.authorization_list().unwrap_or_default().iter().map(recover_authority).collect();
+    Ok(SignedTx { raw: Bytes::copy_from_slice(raw), envelope, sender, authorizations })
+}
+
+/// Decodes many on all cores, in order.
+pub fn decode_all<T: AsRef<[u8]> + Sync>(raws: &[T], senders: &SenderCache) -> Vec<Result<SignedTx, String>> {
+    if raws.len() < 4 {
+        return raws.iter().map(|raw| decode_with(raw.as_ref(), senders)).collect();
+    }
+    raws.par_iter().with_min_len(4).map(|raw| decode_with(raw.as_ref(), senders)).collect()
+}
+
+/// EIP-7702: an authorization whose signature does not recover is skipped when executed, it does not spoil the transaction.
+fn recover_authority(signed: &SignedAuthorization) -> RecoveredAuthorization {
+    let authority = signed
+        .signature()
+        .ok()
+        .and_then(|signature| recover_signer(&signature, signed.signature_hash()).ok())
+        .map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid);
+    RecoveredAuthorization::new_unchecked(signed.inner().clone(), authority)
+}
+
+/// A bounded memory of transaction hash → sender, so that what the mempool checked is not recovered again. The hash covers the
+/// signature, so an entry can never be wrong.
+pub struct SenderCache {
+    capacity: usize,
+    generations: Mutex<(B256Map<Address>, B256Map<Address>)>,
+}
+
+impl SenderCache {
+    /// Keeps between `capacity` and twice as many entries; none with 0.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity, generations: Mutex::default() }
+    }
+
+    fn get(&self, hash: &B256) -> Option<Address> {
+        if self.capacity == 0 {
+            return None;
+        }
+        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.0.get(hash).or_else(|| generations.1.get(hash)).copied()
+    }
+
+    fn put(&self, hash: B256, sender: Address) {
+        if self.capacity == 0 {
+            return;
+        }
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        if generations.0.len() >= self.capacity {
+            generations.1 = core::mem::take(&mut generations.0);
+        }
+        generations.0.insert(hash, sender);
+    }
+}
+
+/// What the sender pays for a unit of gas at `base_fee`.
+pub fn effective_gas_price(envelope: &Envelope, base_fee: u64) -> U256 {
+    U256::from(envelope.effective_gas_price(Some(base_fee)))
+}
