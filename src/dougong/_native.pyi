@@ -89,6 +89,9 @@ def sign_transaction(fields_json: str, private_key: bytes) -> bytes:
     Returns the EIP-2718 encoding."""
 
 def sign_transactions(fields_json: Sequence[str], private_keys: Sequence[bytes]) -> list[bytes]: ...
+def sign_authorization(fields_json: str, private_key: bytes) -> str:
+    """Signs an EIP-7702 authorization given as JSON (chainId, address, nonce). Returns the entry of a type 4
+    transaction's `authorizationList`, as JSON."""
 
 class Evm:
     """A durable chain of EVM blocks. One process opens a path at a time.
@@ -97,8 +100,11 @@ class Evm:
     JSON results are Ethereum JSON-RPC objects, encoded, ready to be put into a response.
     """
 
-    def __init__(self, path: str, genesis_json: str) -> None:
-        """Opens or creates. Raises `StoreCorrupt` if the store was made from another genesis or fails its checks."""
+    def __init__(self, path: str, genesis_json: str, *, map_bytes: int = ...) -> None:
+        """Opens or creates the folder `path`. `genesis_json` is geth-style: Prague from genesis on, `config.osakaTime` if
+        wanted, and `config.dougong.outboxSlot` (default 0) for a rollup's outbox. `map_bytes` bounds the store's size
+        (default 1 TiB). Raises `ConfigError` for a genesis that describes a chain that we do not run, `StoreCorrupt` if
+        the store was made from another genesis or fails its checks, `StoreError` if another process has it open."""
 
     chain_id: int
     genesis_hash: bytes
@@ -123,7 +129,8 @@ class Evm:
         txs: Sequence[bytes],
     ) -> BuiltBlock:
         """Executes one rollup block as the derivation does: `messages` are (kind, payload) from the head's inbox position
-        on; `inbox_end` is lowered where the rules demand a cut (see docs/spec/derivation.md)."""
+        on; `inbox_end` is lowered where the rules demand a cut (see docs/spec/derivation.md), and a `timestamp` before the
+        head's is raised to it. `included` and `skipped` index `txs`; forced transactions are in neither."""
 
     def commit(self) -> None: ...
     def discard(self) -> None: ...
@@ -131,7 +138,8 @@ class Evm:
 
     # batches
     def encode_batch(self, first: int, last: int, level: int) -> bytes:
-        """The canonical batch of stored blocks first..=last: version byte and one zstd frame."""
+        """The canonical batch of stored blocks first..=last: version byte and one zstd frame. Raises `InvalidInput` for
+        more than 4,096 blocks or 16 MiB of content: publish them as two."""
 
     def apply_batch(
         self,
@@ -140,7 +148,8 @@ class Evm:
         inbox_end: int,
         messages: Sequence[tuple[int, bytes]],
     ) -> list[HeaderInfo]:
-        """Derives and commits, atomically, all blocks of one batch. Total: never raises for any `data`."""
+        """Derives and commits, atomically, all blocks of one batch (none may be). Total: never raises for any `data`;
+        `InvalidInput` if `inbox_end` lies before the head's position or `messages` do not reach it."""
 
     # reading
     def head(self) -> HeaderInfo: ...
@@ -178,4 +187,5 @@ def verify_account_proof(state_root: bytes, address: bytes, proof: Sequence[byte
 def verify_storage_proof(storage_root: bytes, slot: bytes, proof: Sequence[bytes]) -> bytes:
     """The 32-byte value (zero if absent); raises `InvalidProof`."""
 
-def decode_header(header_rlp: bytes) -> HeaderInfo: ...
+def decode_header(header_rlp: bytes) -> HeaderInfo:
+    """A header from its RLP; `outbox_root` is zero, since no header holds it. Raises `InvalidInput`."""
