@@ -3,6 +3,7 @@
 @title Batches: which data a rollup's chain is made of
 @notice docs/spec/derivation.md, "Batch accumulator". A reference is taken only with a proof that the data is published, so no
         batch can stall a rollup; and it must take along every inbox message that is overdue, so no sequencer can silence a user.
+        Who appends names the index that the batch must get: a transaction that is sent twice, or crosses another's, fails.
 """
 
 import inbox
@@ -47,10 +48,12 @@ _consumed: HashMap[uint256, HashMap[uint256, uint256]]
 
 @external
 @nonreentrant
-def append_batch(rollup_id: uint256, inbox_end: uint256, placement: Placement, proof: AvailabilityProof) -> uint256:
+def append_batch(
+    rollup_id: uint256, index: uint256, inbox_end: uint256, placement: Placement, proof: AvailabilityProof
+):
     """
     @notice Appends a batch whose first share provably lies at `placement`, in the rollup's namespace, under a data root that the
-            attestors signed. Returns its index.
+            attestors signed.
     """
     self._require_appender(rollup_id)
     rollup: registry.Rollup = registry.rollups[rollup_id]
@@ -62,17 +65,17 @@ def append_batch(rollup_id: uint256, inbox_end: uint256, placement: Placement, p
     assert staticcall IAttestations(rollup.attestations).verify_data_root(
         proof.attested_height, placement.height, data_root, proof.history
     ), "the data root is not attested"
-    return self._append(rollup_id, rollup.da_id, inbox_end, placement)
+    self._append(rollup_id, index, rollup.da_id, inbox_end, placement)
 
 
 @external
 @nonreentrant
-def append_empty_batch(rollup_id: uint256, inbox_end: uint256) -> uint256:
+def append_empty_batch(rollup_id: uint256, index: uint256, inbox_end: uint256):
     """
-    @notice Appends a batch without data: it only moves the inbox on. Returns its index.
+    @notice Appends a batch without data: it only moves the inbox on.
     """
     self._require_appender(rollup_id)
-    return self._append(rollup_id, registry.rollups[rollup_id].da_id, inbox_end, empty(Placement))
+    self._append(rollup_id, index, registry.rollups[rollup_id].da_id, inbox_end, empty(Placement))
 
 
 @external
@@ -126,8 +129,8 @@ def _require_appender(rollup_id: uint256):
 
 
 @internal
-def _append(rollup_id: uint256, da_id: bytes32, inbox_end: uint256, placement: Placement) -> uint256:
-    index: uint256 = self.batch_count[rollup_id]
+def _append(rollup_id: uint256, index: uint256, da_id: bytes32, inbox_end: uint256, placement: Placement):
+    assert index == self.batch_count[rollup_id], "another batch has this index"
     message_count: uint256 = inbox.message_count[rollup_id]
     assert inbox_end >= self._consumed_by(rollup_id, index), "the inbox end went back"
     assert inbox_end <= message_count, "the inbox end is past the inbox"
@@ -159,4 +162,3 @@ def _append(rollup_id: uint256, da_id: bytes32, inbox_end: uint256, placement: P
         inbox_end=inbox_end,
         timestamp=block.timestamp,
     )
-    return index

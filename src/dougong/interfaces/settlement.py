@@ -42,9 +42,12 @@ class Settlement(Protocol):
         proof: ShareProof,
         attested_height: int,
         history: MerkleProof,
+        *,
+        index: int | None = None,
     ) -> BatchReference:
         """Appends a batch that provably lies under an attested data root: `proof` shows its first share under the data
-        root, `history` the data root under the root attested at `attested_height`."""
+        root, `history` the data root under the root attested at `attested_height`. `index` is the index that it
+        must get (None: the next): a batch that is sent twice, or crosses another's, raises `Rejected`."""
         ...
 
     async def post_claim(self, claim: Claim) -> bytes:

@@ -103,6 +103,10 @@ class SettlementClient:
     async def batch_count(self, rollup_id: int) -> int:
         return int(await self._contract.ask("batch_count", rollup_id))
 
+    async def batch_accumulator(self, rollup_id: int, count: int) -> bytes:
+        """Over the rollup's first `count` batches; zero where there are fewer."""
+        return bytes(await self._contract.ask("batch_accumulator", rollup_id, count))
+
     async def consumed_messages(self, rollup_id: int) -> int:
         """How many inbox messages the batches consume so far: no batch may go below."""
         return int(await self._contract.ask("consumed_messages", rollup_id, await self.batch_count(rollup_id)))
@@ -119,20 +123,24 @@ class SettlementClient:
         proof: ShareProof,
         attested_height: int,
         history: MerkleProof,
+        *,
+        index: int | None = None,
     ) -> BatchReference:
         share, row_path, square_path = first_share_path(placement, proof)
         receipt = await self._send(
             "append_batch",
             rollup_id,
+            await self.batch_count(rollup_id) if index is None else index,
             inbox_end,
             (placement.height, placement.data_root, placement.start_share, placement.share_count),
             (attested_height, list(history.siblings), share, row_path, list(square_path)),
         )
         return parse_batch(self._contract.event(receipt, "BatchAppended"))
 
-    async def append_empty_batch(self, rollup_id: int, inbox_end: int) -> BatchReference:
+    async def append_empty_batch(self, rollup_id: int, inbox_end: int, *, index: int | None = None) -> BatchReference:
         """Appends a batch without data: it only moves the inbox on."""
-        receipt = await self._send("append_empty_batch", rollup_id, inbox_end)
+        following = await self.batch_count(rollup_id) if index is None else index
+        receipt = await self._send("append_empty_batch", rollup_id, following, inbox_end)
         return parse_batch(self._contract.event(receipt, "BatchAppended"))
 
     # --- claims ---
@@ -165,6 +173,22 @@ class SettlementClient:
             if claim_id(claim) == identity:
                 return claim
         raise Unavailable(f"{self._rpc.url} has no log of the claim 0x{identity.hex()} that the contract holds")
+
+    async def claims(self, rollup_id: int, first_block: int = 0) -> tuple[list[Claim], int]:
+        """Claims posted from block `first_block` on, in order, and the block to ask from next: those of the node's log that the
+        contract knows. A node can leave claims out; `final_claim` and `claim` show the ones that count."""
+        number, _ = await head(self._contract)
+        found: list[Claim] = []
+        topics = [self._contract.abi.topic("ClaimPosted"), rollup_id.to_bytes(32)]
+        async for log in logs(self._rpc, self.contract, topics, first_block, number):
+            claim = parse_claim(self._contract.abi.event("ClaimPosted", log.topics, log.data)["claim"])
+            if (await self._contract.ask("posted_claims", claim_id(claim), block=number))[0] != ClaimStatus.NONE:
+                found.append(claim)
+        return found, number + 1
+
+    async def height(self) -> int:
+        """The settlement chain's latest block number."""
+        return (await head(self._contract))[0]
 
     async def finalize(self, claim_id: bytes) -> None:
         await self._send("finalize", claim_id)
