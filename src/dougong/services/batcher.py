@@ -48,6 +48,7 @@ __all__ = ["BATCHER_TABLES", "BatchRecord", "BatchState", "Batcher", "BatcherCon
 
 BATCHER_TABLES = ("batches", "blobs")
 MAX_CONTENT_BYTES = 16 << 20  # docs/spec/derivation.md, "Batch"
+MAX_BLOCKS = 4_096  # of `Evm.encode_batch`
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ class Batcher:
         if self._oldest_since is None:
             self._oldest_since = self._clock()
         last, raw = first, await self._chain.block_bytes(first)
-        while last < head and raw < self._config.target_bytes:
+        while last < head and raw < self._config.target_bytes and last + 1 - first < MAX_BLOCKS:
             following = await self._chain.block_bytes(last + 1)
             if raw + following > MAX_CONTENT_BYTES // 2:
                 break

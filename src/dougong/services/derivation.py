@@ -1,7 +1,7 @@
 """From what the layers below fixed to what the execution layer applies: the seam that docs/spec/derivation.md describes.
 
     blob = blob_in_shares(shares, namespace)            # None: not one well-formed blob, so the batch counts as empty
-    acc = fold_reference(acc, reference)
+    acc = fold_messages(acc, messages)
 
 Everything here is pure and total over bytes from outside: a malformed run of shares is an answer (None), not an error.
 Source: docs/spec/derivation.md; the form of a blob's shares is availability/shares.py's.
@@ -12,15 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dougong.availability.shares import parse_blobs
-from dougong.crypto.hashing import sha256
 from dougong.errors import InvalidInput
-from dougong.types import ZERO_HASH, BatchReference, Blob, InboxMessage, Namespace, NamespaceData, PlacedBlob
+from dougong.settlement.encoding import extend_inbox_accumulator
+from dougong.types import Blob, InboxMessage, Namespace, NamespaceData, PlacedBlob
 
 __all__ = [
     "blob_in_shares",
-    "fold_message",
     "fold_messages",
-    "fold_reference",
     "signed_batches",
 ]
 
@@ -43,33 +41,8 @@ def signed_batches(found: NamespaceData, sequencer: bytes) -> tuple[PlacedBlob, 
     return tuple(sorted(mine, key=lambda placed: placed.placement.start_share))
 
 
-def fold_message(accumulator: bytes, message: InboxMessage) -> bytes:
-    """`acc(i+1)` of the inbox, from `acc(i)` and message i."""
-    leaf = sha256(
-        bytes([message.kind]),
-        message.index.to_bytes(8),
-        message.timestamp.to_bytes(8),
-        message.sender,
-        sha256(message.payload),
-    )
-    return sha256(accumulator, leaf)
-
-
 def fold_messages(accumulator: bytes, messages: Iterable[InboxMessage]) -> bytes:
+    """The inbox accumulator after more messages."""
     for message in messages:
-        accumulator = fold_message(accumulator, message)
+        accumulator = extend_inbox_accumulator(accumulator, message)
     return accumulator
-
-
-def fold_reference(accumulator: bytes, reference: BatchReference) -> bytes:
-    """`acc(b+1)` of the batches, from `acc(b)` and reference b."""
-    placement = reference.placement
-    where = (
-        bytes(8) + ZERO_HASH + bytes(8)
-        if placement is None
-        else placement.height.to_bytes(8)
-        + placement.data_root
-        + placement.start_share.to_bytes(4)
-        + placement.share_count.to_bytes(4)
-    )
-    return sha256(accumulator, reference.da_id, where, reference.inbox_end.to_bytes(8), reference.timestamp.to_bytes(8))

@@ -5,8 +5,8 @@
 
 1. Wait until the attestors have vouched for the DA block that the batch lies in.
 2. Prove the batch's first share under its data root, and that under the attested history.
-3. Append. If a message has become overdue since the blocks were made, append with the whole inbox instead: derivation then
-   adds blocks that consume it, and the follower brings the node's chain in line.
+3. Append, as the batch of that index and no other. If a message has become overdue since the blocks were made, append with the
+   whole inbox instead: derivation then adds blocks that consume it, and the follower brings the node's chain in line.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class SettledFix:
         self._rollup_id = rollup_id
         self._poll_s = poll_s
         self._log = log or structlog.get_logger()
+        self.waiting_for = 0
+        """The DA height whose attestation is waited for, 0 for none: a relayer may look at it."""
 
     async def fix(self, record: BatchRecord, index: int) -> None:
         placement = record.placement
@@ -69,8 +71,6 @@ class SettledFix:
         proof = await prove_shares(self._da, placement)
         history = await self._history.prove(placement.height, attested)
         inbox_end = record.inbox_end
-        if await self._settlement.batches(self._rollup_id, index):
-            return  # somebody appended while the attestation was waited for: the follower takes it first
         try:
             reference = await self._settlement.append_batch(self._rollup_id, placement, inbox_end, proof.proof, attested, history)
         except Rejected as error:
@@ -82,8 +82,12 @@ class SettledFix:
         self._log.info("batch appended", rollup=self._rollup_id, batch=reference.index, blocks=(record.first, record.last))
 
     async def _attested(self, height: int) -> int:
-        while True:
-            attested = await self._attestations.last_height()
-            if attested >= height:
-                return attested
-            await asyncio.sleep(self._poll_s)
+        self.waiting_for = height
+        try:
+            while True:
+                attested = await self._attestations.last_height()
+                if attested >= height:
+                    return attested
+                await asyncio.sleep(self._poll_s)
+        finally:
+            self.waiting_for = 0

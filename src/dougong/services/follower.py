@@ -4,7 +4,8 @@
     await follower.catch_up()                       # every batch that is there
     await follower.run()                            # and those to come, until cancelled
 
-For each batch, in this order:
+What settlement no longer holds (its chain was reorganised) is taken back first, batch by batch. Then for each batch, in this
+order:
 
 1. fold its reference and the messages up to its inbox end into the accumulators;
 2. if the node's own soft blocks are provably what the batch derives to (`OwnBlocks`), keep them;
@@ -27,10 +28,11 @@ import structlog
 from dougong._native import HeaderInfo
 from dougong.errors import Divergence, NotFound
 from dougong.services.chain import RollupChain
-from dougong.services.derivation import fold_messages, fold_reference
+from dougong.services.derivation import fold_messages
 from dougong.services.records import pack, pack_reference, unpack, unpack_reference
 from dougong.services.sources import BatchSource, Position
 from dougong.services.threads import in_thread
+from dougong.settlement.encoding import extend_batch_accumulator
 from dougong.store import Store, height_key
 from dougong.types import BatchReference, InboxMessage, StateCommitment
 
@@ -66,6 +68,7 @@ class Follower:
         source: BatchSource,
         store: Store,
         position: Position,
+        genesis: Position,
         *,
         own: OwnBlocks | None = None,
         requeue: Callable[[Sequence[bytes]], Awaitable[None]] | None = None,
@@ -74,6 +77,7 @@ class Follower:
     ) -> None:
         self.chain = chain
         self.position = position
+        self._genesis = genesis
         self._source = source
         self._store = store
         self._own = own
@@ -112,7 +116,7 @@ class Follower:
                 position = replace(position, scanned=scan["height"])
         if own is not None:
             await in_thread(own.set_inbox, position.inbox_end, position.inbox_accumulator)
-        follower = cls(chain, source, store, position, own=own, requeue=requeue, poll_s=poll_s, log=log)
+        follower = cls(chain, source, store, position, start, own=own, requeue=requeue, poll_s=poll_s, log=log)
         await chain.set_heads(finalized=position.number)
         return follower
 
@@ -125,6 +129,8 @@ class Follower:
         """Applies every batch that the layers below have fixed by now; returns how many there were."""
         applied = 0
         async with self._stepping:
+            while not await self._source.holds(self.position):
+                await self._step_back()
             while True:
                 references, scanned = await self._source.references(self.position)
                 for reference in references:
@@ -151,6 +157,19 @@ class Follower:
         position = self.record(batches - 1)[1]
         return StateCommitment(position.number, position.state, position.outbox_root, position.inbox_end)
 
+    async def _step_back(self) -> None:
+        """To the position before the last batch, which is no longer what settlement has."""
+        index = self.position.index - 1
+        if index < 0:
+            raise Divergence(
+                "settlement disagrees about the rollup from its first batch on", remedy="check the contract's address"
+            )
+        before = self._genesis if index == 0 else (await in_thread(self.record, index - 1))[1]
+        self._log.warning("the settlement chain was reorganised: a batch is gone", batch=index)
+        await in_thread(self._delete, index)
+        self.position = before
+        await self.chain.set_heads(finalized=before.number)
+
     async def _take(self, reference: BatchReference) -> None:
         before = self.position
         if reference.inbox_end < before.inbox_end:
@@ -171,7 +190,7 @@ class Follower:
         placement = reference.placement
         after = Position(
             index=before.index + 1,
-            accumulator=fold_reference(before.accumulator, reference),
+            accumulator=extend_batch_accumulator(before.accumulator, reference),
             inbox_end=reference.inbox_end,
             inbox_accumulator=inbox,
             number=head.number,
@@ -222,6 +241,10 @@ class Follower:
         self.position = replace(self.position, scanned=height)
         record = pack({"index": self.position.index, "state": self.position.state, "height": height})
         await in_thread(self._put, "follower", _SCANNED, record)
+
+    def _delete(self, index: int) -> None:
+        with self._store.write() as txn:
+            txn.delete("positions", height_key(index))
 
     def _put(self, table: str, key: bytes, record: bytes) -> None:
         with self._store.write() as txn:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from dougong.crypto.hashing import keccak256
 from dougong.errors import StoreCorrupt
-from dougong.services.derivation import fold_message
 from dougong.services.threads import in_thread
+from dougong.settlement.encoding import extend_inbox_accumulator
 from dougong.store import Store, height_key
 from dougong.types import ZERO_HASH, InboxMessage
 
@@ -102,7 +102,7 @@ class Journal:
             )
         with self._store.write() as txn:
             for message in messages:
-                accumulator = fold_message(accumulator, message)
+                accumulator = extend_inbox_accumulator(accumulator, message)
                 txn.put("inbox", height_key(message.index + 1), accumulator)
 
     def set_inbox(self, index: int, accumulator: bytes) -> None:

@@ -48,6 +48,11 @@ class Position:
 
 
 class BatchSource(Protocol):
+    async def holds(self, position: Position) -> bool:
+        """Whether what was applied up to `position` is still what the layer below has fixed: its settlement chain may have been
+        reorganised."""
+        ...
+
     async def references(self, position: Position) -> tuple[Sequence[BatchReference], int]:
         """The batches after `position`, in order (not necessarily all), and the DA height up to which there is nothing more
         (0 where that means nothing)."""
@@ -62,17 +67,28 @@ class BatchSource(Protocol):
         ...
 
 
+class BatchContract(Settlement, Protocol):
+    """Settlement, and the contract's own accumulators."""
+
+    async def batch_accumulator(self, rollup_id: int, count: int) -> bytes:
+        """Over the first `count` batches; zero where there are fewer."""
+        ...
+
+
 class SettledSource:
     """Batches that a settlement contract has fixed."""
 
     def __init__(
-        self, settlement: Settlement, da: DataAvailability, *, rollup_id: int, da_id: bytes, namespace: Namespace
+        self, settlement: BatchContract, da: DataAvailability, *, rollup_id: int, da_id: bytes, namespace: Namespace
     ) -> None:
         self._settlement = settlement
         self._da = da
         self._rollup_id = rollup_id
         self._da_id = da_id
         self._namespace = namespace
+
+    async def holds(self, position: Position) -> bool:
+        return position.accumulator == await self._settlement.batch_accumulator(self._rollup_id, position.index)
 
     async def references(self, position: Position) -> tuple[Sequence[BatchReference], int]:
         found = await self._settlement.batches(self._rollup_id, position.index)
@@ -123,6 +139,9 @@ class SovereignSource:
         self._sequencer = sequencer
         self._span = span
         self._read: dict[Placement, bytes] = {}
+
+    async def holds(self, position: Position) -> bool:
+        return True  # a DA block is final
 
     async def references(self, position: Position) -> tuple[Sequence[BatchReference], int]:
         latest = await self._da.latest()
