@@ -1,25 +1,21 @@
 """What a JSON-RPC error object says, and which of the family's errors becomes which code.
 
-Sources: JSON-RPC 2.0 section 5.1; EIP-1474 for −32000 to −32005; go-ethereum for 3 (`eth_call` reverted, revert data in `data`).
+The codes: `dougong.net.codes`.
 """
 
 from __future__ import annotations
 
 from dougong.errors import ConfigError, DougongError, InvalidInput, InvalidTransaction, NotFound, Rejected, Unavailable
+from dougong.net.codes import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    RESOURCE_NOT_FOUND,
+    RESOURCE_UNAVAILABLE,
+    SERVER_ERROR,
+    TRANSACTION_REJECTED,
+)
 
 __all__ = ["RpcError", "error_of"]
-
-REVERTED = 3
-PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
-METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
-INTERNAL_ERROR = -32603
-SERVER_ERROR = -32000
-RESOURCE_NOT_FOUND = -32001
-RESOURCE_UNAVAILABLE = -32002
-TRANSACTION_REJECTED = -32003
-LIMIT_EXCEEDED = -32005
 
 
 class RpcError(DougongError):

@@ -21,16 +21,8 @@ import orjson
 import structlog
 
 from dougong.errors import InvalidInput
-from dougong.rpc.errors import (
-    INTERNAL_ERROR,
-    INVALID_PARAMS,
-    INVALID_REQUEST,
-    LIMIT_EXCEEDED,
-    METHOD_NOT_FOUND,
-    PARSE_ERROR,
-    RpcError,
-    error_of,
-)
+from dougong.net.codes import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, LIMIT_EXCEEDED, METHOD_NOT_FOUND, PARSE_ERROR
+from dougong.rpc.errors import RpcError, error_of
 
 __all__ = ["Limits", "Method", "Methods", "Observer", "Param", "answer"]
 

@@ -31,7 +31,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dougong.errors import ConfigError, DougongError
-from dougong.rpc.errors import INVALID_REQUEST, LIMIT_EXCEEDED, RpcError
+from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
+from dougong.rpc.errors import RpcError
 from dougong.rpc.protocol import Limits, Methods, answer
 
 __all__ = ["Health", "RpcServer"]

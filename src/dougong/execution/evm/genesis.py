@@ -65,8 +65,9 @@ def make_genesis(
 ) -> str:
     """The document as JSON with sorted keys, so that equal chains have equal documents.
 
-    `alloc` maps 20-byte addresses; the system contracts are added to it. `timestamp` in seconds, `base_fee` (of block 0) in
-    wei; `outbox_slot` is where the outbox predeploy keeps its root (docs/spec/derivation.md). Raises `ConfigError` for values that no chain can start from.
+    `alloc` maps 20-byte addresses; the system contracts are added to it. `timestamp` in seconds, `base_fee` (of block 0) in wei;
+    `outbox_slot` is where the outbox predeploy keeps its root (docs/spec/derivation.md). Raises `ConfigError` for values that
+    no chain can start from.
     """
     _check("chain_id", chain_id, 1, 2**53 - 1)  # wallets hold it in a JavaScript number
     _check("gas_limit", gas_limit, 5_000, 2**63 - 1)

@@ -17,7 +17,7 @@ a full pool takes only what pays a higher tip than the cheapest; a replacement p
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -132,12 +132,20 @@ class TransactionPool:
         sender = self._senders.get(address)
         return nonce if sender is None else max(sender.end, nonce)
 
-    def select(self, gas_limit: int, *, max_bytes: int | None = None, max_count: int | None = None) -> list[PooledTransaction]:
+    def select(
+        self,
+        gas_limit: int,
+        *,
+        max_bytes: int | None = None,
+        max_count: int | None = None,
+        among: Container[bytes] | None = None,
+    ) -> list[PooledTransaction]:
         """What the next block should hold: each sender's in nonce order; among senders the highest effective tip first, the
-        earlier arrival where tips are equal. Gas counts at each transaction's limit. Takes nothing out of the pool."""
+        earlier arrival where tips are equal. Gas counts at each transaction's limit. With `among` only transactions whose hashes
+        are in it. Takes nothing out of the pool."""
         gas, space = gas_limit, max_bytes if max_bytes is not None else self.total_bytes
         count = max_count if max_count is not None else len(self._by_hash)
-        heads = [self._rank(sender, sender.nonce) for sender in self._senders.values()]
+        heads = [self._rank(sender, sender.nonce, among) for sender in self._senders.values()]
         heap = [head for head in heads if head is not None]
         heapq.heapify(heap)
         chosen: list[PooledTransaction] = []
@@ -148,16 +156,16 @@ class TransactionPool:
                 chosen.append(tx)
                 gas -= tx.gas_limit
                 space -= len(tx.raw)
-                following = self._rank(self._senders[tx.sender], tx.nonce + 1)
+                following = self._rank(self._senders[tx.sender], tx.nonce + 1, among)
             if following is None:
                 heapq.heappop(heap)
             else:
                 heapq.heapreplace(heap, following)
         return chosen
 
-    def _rank(self, sender: _Sender, nonce: int) -> tuple[int, int, PooledTransaction] | None:
+    def _rank(self, sender: _Sender, nonce: int, among: Container[bytes] | None) -> tuple[int, int, PooledTransaction] | None:
         tx = sender.txs.get(nonce)
-        if tx is None or tx.max_fee < self.base_fee:
+        if tx is None or tx.max_fee < self.base_fee or (among is not None and tx.hash not in among):
             return None
         return -effective_tip(max_fee=tx.max_fee, max_priority_fee=tx.max_priority_fee, base_fee=self.base_fee), tx.order, tx
 

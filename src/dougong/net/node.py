@@ -1,0 +1,183 @@
+"""The client's half of the node API.
+
+    async with NodeClient("http://127.0.0.1:8545/square") as node:
+        signed = await node.signed_header(7)
+        header, proof = await node.data_header(7)
+        cells = await node.samples(7, [(0, 3), (5, 1)])
+    print(node.bytes_received)
+
+Spec: docs/spec/node-api.md. Answers are parsed and **not verified**: what comes back has the right shape and may be a lie until
+the caller has checked it against a header that it trusts. A malformed answer raises `InvalidInput`, a thing that the node does
+not have `NotFound`, one that it withholds or a node that does not answer `Unavailable`, a refusal `Rejected`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+
+from dougong.errors import InvalidInput, NotFound, Rejected, Unavailable
+from dougong.net.codec import from_json, to_json
+from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED, RESOURCE_NOT_FOUND, RESOURCE_UNAVAILABLE
+from dougong.net.jsonrpc import JsonRpc, RpcError
+from dougong.types import (
+    Block,
+    Cell,
+    ChainStatus,
+    DataHeader,
+    MerkleProof,
+    Namespace,
+    NamespaceData,
+    Placement,
+    ShareProof,
+    SignedHeader,
+)
+
+__all__ = ["NodeClient"]
+
+T = TypeVar("T")
+
+
+class NodeClient:
+    """One chain of one node. `max_bytes` bounds an answer: a square of k = 128 is 17 MB in JSON."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 20.0,
+        attempts: int = 4,
+        max_bytes: int = 64 << 20,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._meter = _Meter(transport or httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=64)))
+        self._rpc = JsonRpc(url, timeout=timeout, attempts=attempts, max_bytes=max_bytes, transport=self._meter)
+
+    @property
+    def url(self) -> str:
+        return self._rpc.url
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes of all answers so far, as they came over the wire, headers included."""
+        return self._meter.received
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of all requests' bodies so far."""
+        return self._meter.sent
+
+    async def __aenter__(self) -> NodeClient:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._rpc.aclose()
+
+    # --- consensus --------------------------------------------------------------------------------------------------
+
+    async def genesis(self) -> bytes:
+        """The genesis document: compare its SHA-256 with the hash that you trust."""
+        return (await self._ask(str, "consensus_genesis")).encode()
+
+    async def status(self) -> ChainStatus:
+        return await self._ask(ChainStatus, "consensus_status")
+
+    async def signed_header(self, height: int) -> SignedHeader:
+        return await self._ask(SignedHeader, "consensus_signedHeader", str(height))
+
+    async def block(self, height: int) -> Block:
+        return await self._ask(Block, "consensus_block", str(height))
+
+    # --- availability -----------------------------------------------------------------------------------------------
+
+    async def latest(self) -> int:
+        return await self._ask(int, "da_latest")
+
+    async def data_header(self, height: int) -> tuple[DataHeader, MerkleProof]:
+        """With the proof that the data root is transaction 0 under the consensus header's `data_hash`."""
+        answer = await _translated(self._rpc.call("da_header", str(height)))
+        if not isinstance(answer, dict) or answer.keys() != {"header", "proof"}:
+            raise InvalidInput(f"{self.url} answered da_header with something else")
+        return from_json(DataHeader, answer["header"]), from_json(MerkleProof, answer["proof"])
+
+    async def namespace(self, height: int, namespace: Namespace) -> NamespaceData:
+        return await self._ask(NamespaceData, "da_namespace", str(height), to_json(namespace.raw))
+
+    async def sample(self, height: int, row: int, column: int) -> Cell:
+        return await self._ask(Cell, "da_sample", str(height), str(row), str(column))
+
+    async def samples(self, height: int, places: Sequence[tuple[int, int]]) -> list[Cell]:
+        """Many cells, (row, column), in one round trip. The first that is withheld raises. The node sees which cells one asker
+        wants together; who must not let it know asks for one at a time, through different connections."""
+        calls = [("da_sample", [str(height), str(row), str(column)]) for row, column in places]
+        return [from_json(Cell, answer) for answer in await _translated(self._rpc.batch(calls))]
+
+    async def shares(self, height: int) -> tuple[bytes, ...]:
+        return await self._ask(tuple[bytes, ...], "da_shares", str(height))
+
+    async def prove(self, placement: Placement) -> ShareProof:
+        return await self._ask(ShareProof, "da_prove", to_json(placement))
+
+    async def submit(self, tx: bytes) -> None:
+        """Hands in a signed BlobTx; returns once the node's mempool holds it durably. Raises `Rejected`: the chain's reason."""
+        await _translated(self._rpc.call("da_submit", to_json(tx), idempotent=False))
+
+    async def next_sequence(self, signer: bytes) -> int:
+        """The sequence that the signer (20 bytes) must use next."""
+        return await self._ask(int, "da_sequence", to_json(signer))
+
+    async def _ask(self, kind: type[T], method: str, *params: object) -> T:
+        return from_json(kind, await _translated(self._rpc.call(method, *params)))
+
+
+async def _translated(answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except RpcError as error:
+        if error.code == RESOURCE_NOT_FOUND:
+            raise NotFound(str(error)) from error
+        if error.code in (RESOURCE_UNAVAILABLE, LIMIT_EXCEEDED):
+            raise Unavailable(str(error)) from error
+        if error.code == INVALID_PARAMS:
+            raise InvalidInput(str(error)) from error
+        raise Rejected(str(error)) from error
+
+
+class _Meter(httpx.AsyncBaseTransport):
+    """A transport that counts."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+        self.received = 0
+        self.sent = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        self.sent += int(request.headers.get("content-length", 0))
+        self.received += sum(len(name) + len(value) + 4 for name, value in response.headers.raw)
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _MeteredStream(response.stream, self)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _MeteredStream(httpx.AsyncByteStream):
+    def __init__(self, inner: httpx.AsyncByteStream, meter: _Meter) -> None:
+        self._inner = inner
+        self._meter = meter
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            self._meter.received += len(chunk)
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

@@ -1,0 +1,46 @@
+"""Ethereum's JSON-RPC over an `EvmBackend`: what wallets, web3.py, ethers, viem and cast speak.
+
+    api = EthereumApi(backend)
+    server.mount("alpha", api.methods, api.health)
+
+`latest` is the soft head, `safe` the published one, `finalized` the one whose inputs are final; `pending` reads the latest state,
+and for nonces counts the transactions that wait.
+"""
+
+from __future__ import annotations
+
+from dougong.rpc.backend import EvmBackend
+from dougong.rpc.ethereum.blocks import block_methods
+from dougong.rpc.ethereum.chain import Chain, EthereumOptions
+from dougong.rpc.ethereum.fees import fee_methods
+from dougong.rpc.ethereum.logs import log_methods
+from dougong.rpc.ethereum.network import network_methods
+from dougong.rpc.ethereum.state import state_methods
+from dougong.rpc.ethereum.transactions import transaction_methods
+from dougong.rpc.protocol import Methods
+
+__all__ = ["EthereumApi", "EthereumOptions"]
+
+
+class EthereumApi:
+    """One chain's methods and health. `close` ends its threads, after the server has stopped."""
+
+    def __init__(self, backend: EvmBackend, options: EthereumOptions | None = None) -> None:
+        self._chain = Chain(backend, options or EthereumOptions())
+        self.methods = Methods()
+        for subject in (network_methods, block_methods, state_methods, transaction_methods, fee_methods, log_methods):
+            self.methods.include(subject(self._chain))
+
+    async def health(self) -> dict[str, object]:
+        heads = self._chain.backend.heads()
+        return {
+            "kind": "evm",
+            "chainId": self._chain.evm.chain_id,
+            "genesis": "0x" + self._chain.evm.genesis_hash.hex(),
+            "latest": heads.latest,
+            "safe": heads.safe,
+            "finalized": heads.finalized,
+        }
+
+    def close(self) -> None:
+        self._chain.close()

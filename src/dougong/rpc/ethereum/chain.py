@@ -1,0 +1,76 @@
+"""What every Ethereum method needs: the backend, threads for the engine's reads, and the block that a caller means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from dougong.net.codes import SERVER_ERROR
+from dougong.rpc.backend import EvmBackend
+from dougong.rpc.errors import RpcError
+from dougong.rpc.params import BlockId
+
+__all__ = ["Chain", "EthereumOptions"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EthereumOptions:
+    """What a caller may cost. `gas_cap`: of one eth_call; `log_blocks` and `logs`: of one eth_getLogs; `fee_history_blocks`;
+    `proof_slots` of one eth_getProof. `tip` (wei) is suggested while blocks are less than half full."""
+
+    gas_cap: int = 50_000_000
+    log_blocks: int = 100_000
+    logs: int = 10_000
+    fee_history_blocks: int = 1_024
+    reward_blocks: int = 128
+    proof_slots: int = 1_024
+    tip: int = 1_000_000
+    read_threads: int = 4
+    call_threads: int = 2
+
+
+class Chain:
+    """One chain's backend with two lanes of threads: reads of known size, and calls that may compute for long. So nobody's
+    eth_call holds up another one's receipt, and neither holds up the event loop or the threads that make blocks."""
+
+    def __init__(self, backend: EvmBackend, options: EthereumOptions) -> None:
+        self.backend = backend
+        self.evm = backend.evm
+        self.options = options
+        self._reads = ThreadPoolExecutor(options.read_threads, thread_name_prefix="rpc-read")
+        self._calls = ThreadPoolExecutor(options.call_threads, thread_name_prefix="rpc-call")
+
+    def close(self) -> None:
+        self._reads.shutdown(wait=True, cancel_futures=True)
+        self._calls.shutdown(wait=True, cancel_futures=True)
+
+    async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reads, lambda: function(*args, **kwargs))
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._calls, lambda: function(*args, **kwargs))
+
+    def find(self, block: BlockId) -> int | None:
+        """The number of a block that is there, or None. The pending block is the latest one: transactions that wait show in
+        nonces and by their hashes only."""
+        heads = self.backend.heads()
+        if block.hash is not None:
+            number = self.evm.number_of(block.hash)
+            return number if number is not None and number <= heads.latest else None
+        if block.number is not None:
+            return block.number if block.number <= heads.latest else None
+        named = {"latest": heads.latest, "pending": heads.latest, "safe": heads.safe, "finalized": heads.finalized, "earliest": 0}
+        return named[block.tag]
+
+    def need(self, block: BlockId) -> int:
+        """As `find`; raises geth's error where it is None."""
+        number = self.find(block)
+        if number is None:
+            raise RpcError(SERVER_ERROR, "header not found")
+        return number

@@ -1,0 +1,106 @@
+"""What to pay. Sources: ethereum/execution-apis `src/eth/fee_market.yaml`; go-ethereum `eth/gasprice`.
+
+Deviation: the suggested tip is a small constant while blocks are less than half full (then any tip gets in), and the 60th
+percentile of the latest block's tips above that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from dougong._native import HeaderInfo
+from dougong.errors import InvalidInput
+from dougong.execution.evm.fees import next_base_fee
+from dougong.rpc.ethereum.chain import Chain
+from dougong.rpc.params import BlockId, quantity, read_block, read_count
+from dougong.rpc.protocol import Methods, Param
+
+__all__ = ["fee_methods"]
+
+SUGGESTED_PERCENTILE = 60.0
+MAX_PERCENTILES = 100
+
+
+def fee_methods(chain: Chain) -> Methods:
+    methods = Methods()
+    evm, options = chain.evm, chain.options
+
+    def suggest(number: int) -> tuple[int, int]:
+        """(next base fee, tip)"""
+        header = evm.header(number)
+        tip = options.tip
+        if header.gas_used * 2 > header.gas_limit:
+            tip = max(tip, rewards(header, [SUGGESTED_PERCENTILE])[0])
+        return after(header), tip
+
+    def rewards(header: HeaderInfo, percentiles: list[float]) -> list[int]:
+        """The tip that stands at each percentile of the block's gas, cheapest first."""
+        receipts = orjson.loads(evm.block_receipts_json(header.number))
+        paid = sorted(
+            (int(receipt["effectiveGasPrice"], 16) - header.base_fee, int(receipt["gasUsed"], 16)) for receipt in receipts
+        )
+        found: list[int] = []
+        place, gas = 0, paid[0][1] if paid else 0
+        for percentile in percentiles:
+            while place < len(paid) - 1 and gas < header.gas_used * percentile / 100:
+                place += 1
+                gas += paid[place][1]
+            found.append(paid[place][0] if paid else 0)
+        return found
+
+    def history(count: int, newest: int, percentiles: list[float] | None) -> dict[str, Any]:
+        count = min(count, newest + 1, options.fee_history_blocks if not percentiles else options.reward_blocks)
+        oldest = newest + 1 - count
+        headers = [evm.header(number) for number in range(oldest, newest + 1)]
+        result: dict[str, Any] = {
+            "oldestBlock": quantity(oldest),
+            "baseFeePerGas": [quantity(fee) for fee in [*(header.base_fee for header in headers), *map(after, headers[-1:])]],
+            "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
+            "baseFeePerBlobGas": ["0x1"] * (count + 1),
+            "blobGasUsedRatio": [0.0] * count,
+        }
+        if percentiles is not None:
+            result["reward"] = [[quantity(tip) for tip in rewards(header, percentiles)] for header in headers]
+        return result
+
+    async def gas_price() -> str:
+        return quantity(sum(await chain.read(suggest, chain.backend.heads().latest)))
+
+    async def priority_fee() -> str:
+        return quantity((await chain.read(suggest, chain.backend.heads().latest))[1])
+
+    async def fee_history(count: int, newest: BlockId, percentiles: list[float] | None) -> dict[str, Any]:
+        number = chain.need(newest)
+        if count == 0:
+            return {"oldestBlock": quantity(0), "baseFeePerGas": [], "gasUsedRatio": []}
+        return await chain.call(history, count, number, percentiles)
+
+    methods.add("eth_gasPrice", gas_price)
+    methods.add("eth_maxPriorityFeePerGas", priority_fee)
+    methods.add(
+        "eth_feeHistory",
+        fee_history,
+        Param("blockCount", read_count),
+        Param("newestBlock", read_block),
+        Param("rewardPercentiles", read_percentiles, None),
+    )
+    return methods
+
+
+def after(header: HeaderInfo) -> int:
+    return next_base_fee(base_fee=header.base_fee, gas_used=header.gas_used, gas_limit=header.gas_limit)
+
+
+def read_percentiles(value: object) -> list[float]:
+    if not isinstance(value, list) or len(value) > MAX_PERCENTILES:
+        raise InvalidInput(f"want an array of at most {MAX_PERCENTILES} percentiles")
+    percentiles: list[float] = []
+    for percentile in value:
+        if not isinstance(percentile, (int, float)) or isinstance(percentile, bool) or not 0 <= percentile <= 100:
+            raise InvalidInput("a reward percentile is a number between 0 and 100")
+        if percentiles and percentile < percentiles[-1]:
+            raise InvalidInput("reward percentiles must rise")
+        percentiles.append(float(percentile))
+    return percentiles

@@ -1,0 +1,182 @@
+"""The node API: what a light client, a full node and a batcher ask of a consensus-ordered chain and of a DA chain.
+
+    methods = consensus_methods(genesis.raw, chain).include(availability_methods(layer, chain))
+    server.mount("square", methods, chain_health(chain))
+
+Spec: docs/spec/node-api.md. Values travel in the form of `dougong.net.codec`. Nothing here is to be believed by who asks: each
+answer either is a proof or comes with one, down to the genesis document that the asker holds. What the asker can do is ask for
+much: heights and places are checked before anything is computed, and what is large is encoded off the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import orjson
+
+from dougong.errors import InvalidInput, Rejected
+from dougong.interfaces import Consensus
+from dougong.net.codec import from_json, to_json
+from dougong.rpc.params import hex_data, read_address, read_data
+from dougong.rpc.protocol import Methods, Param
+from dougong.types import (
+    NAMESPACE_BYTES,
+    Cell,
+    DataHeader,
+    MerkleProof,
+    Namespace,
+    NamespaceData,
+    Placement,
+    ShareProof,
+)
+
+__all__ = ["AvailabilityNode", "availability_methods", "chain_health", "consensus_methods"]
+
+MAX_HEIGHT = 2**63 - 1
+MAX_WIDTH = 2**16
+
+
+@runtime_checkable
+class AvailabilityNode(Protocol):
+    """A node that holds a DA chain's squares. `NotFound` for what is not there, `Unavailable` for what is withheld."""
+
+    async def latest(self) -> int: ...
+
+    async def header(self, height: int) -> DataHeader: ...
+
+    async def data_root_proof(self, height: int) -> MerkleProof:
+        """That transaction 0, the data root, lies under the consensus header's `data_hash`."""
+        ...
+
+    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData: ...
+
+    async def sample(self, height: int, row: int, column: int) -> Cell: ...
+
+    async def shares(self, height: int) -> Sequence[bytes]: ...
+
+    async def prove(self, placement: Placement) -> ShareProof: ...
+
+    async def next_sequence(self, signer: bytes) -> int:
+        """The sequence that the signer's next transaction needs."""
+        ...
+
+
+def consensus_methods(genesis: bytes, chain: Consensus) -> Methods:
+    """`genesis` is the document, byte for byte: its SHA-256 is what an asker compares."""
+    methods = Methods()
+    document = genesis.decode()
+
+    async def genesis_document() -> str:
+        return document
+
+    async def status() -> object:
+        return to_json(await chain.status())
+
+    async def signed_header(height: int) -> object:
+        return to_json(await chain.signed_header(height))
+
+    async def block(height: int) -> orjson.Fragment:
+        return await encoded(await chain.block(height))
+
+    methods.add("consensus_genesis", genesis_document)
+    methods.add("consensus_status", status)
+    methods.add("consensus_signedHeader", signed_header, HEIGHT)
+    methods.add("consensus_block", block, HEIGHT)
+    return methods
+
+
+def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
+    """`chain` orders the layer's transactions: `da_submit` goes to it."""
+    methods = Methods()
+
+    async def latest() -> object:
+        return to_json(await layer.latest())
+
+    async def header(height: int) -> object:
+        found = await layer.header(height)
+        return {"header": to_json(found), "proof": to_json(await layer.data_root_proof(height))}
+
+    async def namespace(height: int, wanted: Namespace) -> orjson.Fragment:
+        return await encoded(await layer.blobs(height, wanted))
+
+    async def sample(height: int, row: int, column: int) -> object:
+        return to_json(await layer.sample(height, row, column))
+
+    async def shares(height: int) -> orjson.Fragment:
+        return await encoded(tuple(await layer.shares(height)))
+
+    async def prove(placement: Placement) -> orjson.Fragment:
+        return await encoded(await layer.prove(placement))
+
+    async def submit(tx: bytes) -> None:
+        verdict = await chain.broadcast(tx)
+        if not verdict.accepted:
+            raise Rejected(verdict.log)
+
+    async def sequence(signer: bytes) -> object:
+        return to_json(await layer.next_sequence(signer))
+
+    methods.add("da_latest", latest)
+    methods.add("da_header", header, HEIGHT)
+    methods.add("da_namespace", namespace, HEIGHT, Param("namespace", read_namespace))
+    methods.add("da_sample", sample, HEIGHT, Param("row", read_place), Param("column", read_place))
+    methods.add("da_shares", shares, HEIGHT)
+    methods.add("da_prove", prove, Param("placement", read_placement))
+    methods.add("da_submit", submit, Param("transaction", read_data))
+    methods.add("da_sequence", sequence, Param("signer", read_address))
+    return methods
+
+
+def chain_health(chain: Consensus) -> Callable[[], Awaitable[dict[str, object]]]:
+    """For `RpcServer.mount`."""
+
+    async def health() -> dict[str, object]:
+        status = await chain.status()
+        return {
+            "kind": "consensus",
+            "chainId": status.chain_id,
+            "genesis": hex_data(status.genesis_hash),
+            "latest": status.height,
+            "time": status.time_ns // 10**9,
+        }
+
+    return health
+
+
+async def encoded(value: object) -> orjson.Fragment:
+    """JSON of something that may be megabytes."""
+    return orjson.Fragment(await asyncio.to_thread(lambda: orjson.dumps(to_json(value))))
+
+
+def read_height(value: object) -> int:
+    return _read_within(value, 1, MAX_HEIGHT)
+
+
+def read_place(value: object) -> int:
+    return _read_within(value, 0, MAX_WIDTH)
+
+
+def _read_within(value: Any, low: int, high: int) -> int:
+    number = from_json(int, value)
+    if not low <= number <= high:
+        raise InvalidInput(f"want a number between {low} and {high}")
+    return number
+
+
+def read_namespace(value: object) -> Namespace:
+    raw = read_data(value)
+    if len(raw) != NAMESPACE_BYTES:
+        raise InvalidInput(f"want a namespace of {NAMESPACE_BYTES} bytes, not {len(raw)}")
+    return Namespace(raw)
+
+
+def read_placement(value: object) -> Placement:
+    placement = from_json(Placement, value)
+    if not (0 < placement.height <= MAX_HEIGHT and 0 <= placement.start_share < 2**32 and 0 < placement.share_count < 2**32):
+        raise InvalidInput("want a placement in a square")
+    return placement
+
+
+HEIGHT = Param("height", read_height)
