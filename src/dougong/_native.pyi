@@ -171,13 +171,16 @@ class Evm:
         """`filter_json` has address and topics as eth_getLogs does. Raises `InvalidInput` past `limit` results."""
 
     def call_json(self, request_json: str, number: int, gas_cap: int) -> tuple[bool, bytes, int]:
-        """(success, return or revert data, gas used) of an eth_call request at the state after block `number`."""
+        """(success, return or revert data, gas used) of an eth_call request at the state after block `number`. Without a
+        fee in the request the base fee is zero. Raises `InvalidTransaction` for a call that cannot start, such as one
+        that the sender cannot pay for, `InvalidInput` for fields that do not parse."""
 
     def estimate_gas_json(self, request_json: str, number: int, gas_cap: int) -> tuple[bool, bytes, int]:
-        """(success, revert data, gas limit that suffices)."""
+        """(True, b"", gas limit that suffices) or (False, revert data, gas used), found as geth finds it. Raises
+        `InvalidTransaction` when no allowed limit suffices."""
 
     def proof_json(self, address: bytes, slots: Sequence[bytes], number: int) -> bytes:
-        """EIP-1186."""
+        """EIP-1186. Slots are 32 bytes; `key` shows them so."""
 
     def close(self) -> None: ...
 

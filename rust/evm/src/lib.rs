@@ -6,11 +6,13 @@
 
 pub mod batch;
 pub mod block;
+pub mod call;
 pub mod chain;
 pub mod config;
 pub mod derivation;
 pub mod error;
 pub mod executor;
+pub mod json;
 pub mod node;
 pub mod proof;
 pub mod quantity;

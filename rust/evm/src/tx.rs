@@ -103,8 +103,8 @@ pub fn decode_with(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String
     decode_any(raw, senders)
 }
 
-/// As `decode_with`, but lets blob transactions of foreign chains pass.
-pub fn decode_any(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String> {
+/// The canonical decoding alone: no sender.
+pub fn parse(raw: &[u8]) -> Result<Envelope, String> {
     if raw.len() > MAX_TX_BYTES {
         return Err(format!("a transaction of {} bytes is over the limit of {MAX_TX_BYTES}", raw.len()));
     }
@@ -116,6 +116,12 @@ pub fn decode_any(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String>
     if envelope.encode_2718_len() != raw.len() || envelope.encoded_2718() != raw {
         return Err("the transaction is not encoded canonically".into());
     }
+    Ok(envelope)
+}
+
+/// As `decode_with`, but lets blob transactions of foreign chains pass.
+pub fn decode_any(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String> {
+    let envelope = parse(raw)?;
     let hash = *envelope.tx_hash();
     let sender = match senders.get(&hash) {
         Some(sender) => sender,

@@ -7,7 +7,7 @@ use dougong_evm::derivation::Message;
 use dougong_evm::error::{Error, Result as EvmResult};
 use dougong_evm::state::StateReader;
 use dougong_evm::tx::{decode_all, SenderCache, SignedTx};
-use dougong_evm::{proof, sign, store};
+use dougong_evm::{call, json, proof, sign, store};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::path::Path;
@@ -416,6 +416,70 @@ impl Evm {
     fn storage<'py>(&self, py: Python<'py>, address: &[u8], slot: &[u8], number: u64) -> PyResult<Bound<'py, PyBytes>> {
         let (address, slot) = (self::address(py, address)?, self::slot(py, slot)?);
         self.bytes(py, |chain| Ok(chain.at(Some(number))?.1.storage(address, slot)?.to_be_bytes_vec()))
+    }
+
+    fn block_json<'py>(&self, py: Python<'py>, number: u64, full: bool) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |chain| json::block(chain, number, full))
+    }
+
+    fn transaction_json<'py>(&self, py: Python<'py>, tx_hash: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
+        Ok(self.with(py, |chain| json::transaction(chain, &hash))?.map(|json| PyBytes::new(py, &json)))
+    }
+
+    fn receipt_json<'py>(&self, py: Python<'py>, tx_hash: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
+        Ok(self.with(py, |chain| json::receipt(chain, &hash))?.map(|json| PyBytes::new(py, &json)))
+    }
+
+    fn block_receipts_json<'py>(&self, py: Python<'py>, number: u64) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |chain| json::block_receipts(chain, number))
+    }
+
+    fn logs_json<'py>(
+        &self,
+        py: Python<'py>,
+        filter_json: &str,
+        first: u64,
+        last: u64,
+        limit: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, |chain| json::logs(chain, filter_json, first, last, limit))
+    }
+
+    fn call_json<'py>(
+        &self,
+        py: Python<'py>,
+        request_json: &str,
+        number: u64,
+        gas_cap: u64,
+    ) -> PyResult<(bool, Bound<'py, PyBytes>, u64)> {
+        let outcome = self.with(py, |chain| call::call(chain, request_json, number, gas_cap))?;
+        Ok((outcome.success, PyBytes::new(py, &outcome.data), outcome.gas))
+    }
+
+    fn estimate_gas_json<'py>(
+        &self,
+        py: Python<'py>,
+        request_json: &str,
+        number: u64,
+        gas_cap: u64,
+    ) -> PyResult<(bool, Bound<'py, PyBytes>, u64)> {
+        let outcome = self.with(py, |chain| call::estimate_gas(chain, request_json, number, gas_cap))?;
+        Ok((outcome.success, PyBytes::new(py, &outcome.data), outcome.gas))
+    }
+
+    fn proof_json<'py>(
+        &self,
+        py: Python<'py>,
+        address: &[u8],
+        slots: Vec<Vec<u8>>,
+        number: u64,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let address = self::address(py, address)?;
+        let slots: Vec<B256> =
+            slots.iter().map(|slot| fixed(py, "a storage slot", slot).map(B256::new)).collect::<PyResult<_>>()?;
+        self.bytes(py, |chain| json::proof(chain, address, &slots, number))
     }
 
     /// Releases the store once the calls that are under way are done.
