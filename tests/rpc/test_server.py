@@ -61,6 +61,7 @@ async def serving(**options: Any) -> AsyncIterator[RpcServer]:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+        server.close()
 
 
 @pytest_asyncio.fixture

@@ -124,6 +124,10 @@ class RpcServer:
     def unmount(self, chain: str) -> None:
         self._chains.pop(chain, None)
 
+    def close(self) -> None:
+        """Gives the address back. `run` does it too; this is for a server that never ran."""
+        self._listener.close()
+
     async def run(self) -> None:
         """Serves until cancelled, then answers what is under way, and closes the socket."""
         config = uvicorn.Config(
@@ -148,7 +152,7 @@ class RpcServer:
             await serving
             raise
         finally:
-            self._listener.close()
+            self.close()
 
     # --- routes -----------------------------------------------------------------------------------------------------
 

@@ -2,5 +2,6 @@
 
 from dougong.testing.application import KeyValue, check_application
 from dougong.testing.consensus import check_consensus
+from dougong.testing.execution import check_execution
 
-__all__ = ["KeyValue", "check_application", "check_consensus"]
+__all__ = ["KeyValue", "check_application", "check_consensus", "check_execution"]
