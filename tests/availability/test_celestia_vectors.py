@@ -93,10 +93,10 @@ def test_namespace_proofs_are_those_of_nmt() -> None:
     proofs, total = GO["proofs"], 16
     leaves = []
     for i in range(total):
-        namespace = (10 + 2 * (i // 3)).to_bytes(29, "big") if i < 8 else PARITY.raw
-        leaves.append((namespace, stream(f"leaf/{i}", 512)))
+        raw = (10 + 2 * (i // 3)).to_bytes(29, "big") if i < 8 else PARITY.raw
+        leaves.append((raw, stream(f"leaf/{i}", 512)))
     root = bytes.fromhex(proofs["root"])
-    assert root_of_nodes([leaf_node(namespace, share) for namespace, share in leaves]) == root
+    assert root_of_nodes([leaf_node(raw, share) for raw, share in leaves]) == root
     checked = 0
     for case in proofs["namespaces"]:
         if case["start"] == case["end"]:

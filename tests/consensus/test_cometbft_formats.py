@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from dougong.codec.timestamp import decode_time, encode_time
 from dougong.consensus import block as blocks
 from dougong.consensus.commit import BlockIdFlag, Commit, CommitSig, sign_bytes_of, verify_commit
 from dougong.consensus.genesis import Genesis
-from dougong.consensus.header import Header, decode_time, encode_time
+from dougong.consensus.header import Header
 from dougong.consensus.validators import ordered, validators_hash
 from dougong.crypto import merkle
 from dougong.crypto.hashing import sha256

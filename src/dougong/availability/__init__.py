@@ -1,12 +1,18 @@
 """The availability layer: blobs in squares, erasure coded in two dimensions, with proofs; bit-exact with Celestia's formats.
 
-Building: `build_square`, `construct_square`, `ServedSquare`. Checking: the `verify_*` functions, which trust only a data root.
+In process: `SquareLayer` over `SquareApplication`. Building: `build_square`, `construct_square`, `ServedSquare`. Checking: the `verify_*` functions, which trust only a data root.
 """
 
+from dougong.availability.app import SquareApplication
+from dougong.availability.attestor import Attestor
+from dougong.availability.blob_tx import account_address, check_blob_tx, make_blob_tx
 from dougong.availability.commitment import SUBTREE_ROOT_THRESHOLD, subtree_roots
 from dougong.availability.commitment import commitment as share_commitment
+from dougong.availability.history import History, verify_history
+from dougong.availability.layer import SquareClient, SquareLayer
 from dougong.availability.layout import MAX_SQUARE_SIZE, Square, SquareBuilder, build_square, construct_square
 from dougong.availability.namespaces import check_blob_namespace
+from dougong.availability.params import SquareParams
 from dougong.availability.proofs import (
     data_root,
     proven_placement,
@@ -41,16 +47,24 @@ __all__ = [
     "MAX_SQUARE_SIZE",
     "SHARE_BYTES",
     "SUBTREE_ROOT_THRESHOLD",
+    "Attestor",
     "BadEncoding",
     "BlobTx",
+    "History",
     "IndexWrapper",
     "NotEnoughShares",
     "ServedSquare",
     "Square",
+    "SquareApplication",
     "SquareBuilder",
+    "SquareClient",
+    "SquareLayer",
+    "SquareParams",
+    "account_address",
     "build_square",
     "check_blob_format",
     "check_blob_namespace",
+    "check_blob_tx",
     "choose_cells",
     "confidence",
     "construct_square",
@@ -59,6 +73,7 @@ __all__ = [
     "decode_index_wrapper",
     "encode_blob_tx",
     "encode_index_wrapper",
+    "make_blob_tx",
     "parse_blobs",
     "parse_transactions",
     "proven_placement",
@@ -71,6 +86,7 @@ __all__ = [
     "verify_blob_proof",
     "verify_cell",
     "verify_header",
+    "verify_history",
     "verify_namespace_data",
     "verify_share_proof",
 ]

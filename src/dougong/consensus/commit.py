@@ -16,7 +16,8 @@ from enum import IntEnum
 from fractions import Fraction
 
 from dougong.codec.protobuf import Reader, Writer, delimited
-from dougong.consensus.header import NO_BLOCK, ZERO_TIME_NS, BlockId, decode_time, encode_time
+from dougong.codec.timestamp import ZERO_TIME_NS, decode_time, encode_time
+from dougong.consensus.header import NO_BLOCK, BlockId
 from dougong.consensus.validators import total_power
 from dougong.crypto import merkle
 from dougong.crypto.keys import ed25519_address, ed25519_verify

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from dougong.codec.timestamp import NANOSECONDS
 from dougong.consensus.block import MAX_BLOCK_BYTES, ConsensusParams
-from dougong.consensus.header import MAX_CHAIN_ID_BYTES, NANOSECONDS
+from dougong.consensus.header import MAX_CHAIN_ID_BYTES
 from dougong.consensus.validators import check, ordered
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import ed25519_address

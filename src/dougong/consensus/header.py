@@ -12,35 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dougong.codec.protobuf import Reader, Writer
+from dougong.codec.timestamp import decode_time, encode_time
 from dougong.crypto import merkle
 from dougong.errors import InvalidHeader, InvalidInput
 from dougong.types import ADDRESS_BYTES, HASH_BYTES
 
 BLOCK_PROTOCOL = 11
 MAX_CHAIN_ID_BYTES = 50
-NANOSECONDS = 1_000_000_000
-# Go's zero time, 0001-01-01T00:00:00Z: what an absent validator's signature carries.
-ZERO_TIME_NS = -62_135_596_800 * NANOSECONDS
-_LAST_TIME_NS = 253_402_300_800 * NANOSECONDS  # 10000-01-01: beyond what a protobuf Timestamp may hold
-
-
-def encode_time(time_ns: int) -> bytes:
-    """google.protobuf.Timestamp. Negative seconds are ten-byte varints, as in Go."""
-    if not ZERO_TIME_NS <= time_ns < _LAST_TIME_NS:
-        raise InvalidInput(f"the time {time_ns} ns is outside the years 1 to 9999")
-    seconds, nanoseconds = divmod(time_ns, NANOSECONDS)
-    return Writer().uint(1, seconds).uint(2, nanoseconds).done()
-
-
-def decode_time(data: bytes) -> int:
-    reader = Reader(data, (1, 2))
-    nanoseconds = reader.uint(2)
-    if nanoseconds >= NANOSECONDS:
-        raise InvalidInput("a timestamp's nanoseconds are a second or more")
-    time_ns = reader.sint(1) * NANOSECONDS + nanoseconds
-    if not ZERO_TIME_NS <= time_ns < _LAST_TIME_NS:
-        raise InvalidInput("a timestamp is outside the years 1 to 9999")
-    return time_ns
 
 
 @dataclass(frozen=True, slots=True)

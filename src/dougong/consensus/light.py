@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dougong.codec.protobuf import Reader, Writer
+from dougong.codec.timestamp import NANOSECONDS
 from dougong.consensus import validators as sets
 from dougong.consensus.commit import Commit, verify_commit, verify_commit_trusting
 from dougong.consensus.genesis import Genesis
-from dougong.consensus.header import NANOSECONDS, Header
+from dougong.consensus.header import Header
 from dougong.crypto import merkle
 from dougong.crypto.hashing import sha256
 from dougong.errors import InvalidHeader, InvalidInput, StoreCorrupt

@@ -1,7 +1,8 @@
 """Law suites: what every implementation of a Protocol must do, for ours and for other people's."""
 
 from dougong.testing.application import KeyValue, check_application
+from dougong.testing.availability import check_availability
 from dougong.testing.consensus import check_consensus
 from dougong.testing.execution import check_execution
 
-__all__ = ["KeyValue", "check_application", "check_consensus", "check_execution"]
+__all__ = ["KeyValue", "check_application", "check_availability", "check_consensus", "check_execution"]

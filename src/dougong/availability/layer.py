@@ -1,0 +1,215 @@
+"""The DA layer in this process: a chain that orders a `SquareApplication`, and everything that a node of it serves.
+
+    layer = SquareLayer(chain, app)
+    da = layer.client(key)                          # DataAvailability, whose blobs `key` signs and pays for
+    placement = await da.submit(Blob(namespace, data))
+    signed = await layer.signed_header(placement.height)
+    proof = await layer.data_root_proof(placement.height)       # from signed's data_hash to the data root
+
+Squares are not stored: they are laid out again from a block's transactions, and the latest are kept in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dougong.availability.app import INVALID, TOO_LARGE, SquareApplication
+from dougong.availability.blob_tx import account_address, make_blob_tx
+from dougong.availability.shares import shares_needed
+from dougong.availability.square import ServedSquare
+from dougong.availability.square_cache import DEFAULT_CACHE_BYTES
+from dougong.availability.wire import decode_blob_tx
+from dougong.codec.protobuf import Reader
+from dougong.codec.timestamp import decode_time
+from dougong.crypto import merkle
+from dougong.crypto.hashing import sha256
+from dougong.crypto.keys import Secp256k1Key
+from dougong.errors import Divergence, InvalidBlob, Rejected
+from dougong.interfaces import Consensus
+from dougong.types import (
+    Blob,
+    Block,
+    Cell,
+    CheckTxResult,
+    DataHeader,
+    MerkleProof,
+    Namespace,
+    NamespaceData,
+    Placement,
+    ShareProof,
+    SignedHeader,
+)
+
+_KEPT_BLOCKS = 1024
+_TIME_FIELD = 4  # of CometBFT's Header
+
+
+@dataclass(frozen=True, slots=True)
+class _ServedBlock:
+    """A block's square, the proof of its data root, and the places of its blobs by their transaction's hash."""
+
+    square: ServedSquare
+    data_root_proof: MerkleProof
+    placements: dict[bytes, tuple[Placement, ...]]
+    size_bytes: int
+
+
+class SquareLayer:
+    """What a node of the DA chain serves. `chain` must order `app`; whoever composes them runs and closes both."""
+
+    def __init__(self, chain: Consensus, app: SquareApplication) -> None:
+        self.chain = chain
+        self.app = app
+        self._blocks: OrderedDict[int, _ServedBlock] = OrderedDict()
+
+    def client(self, key: Secp256k1Key) -> SquareClient:
+        """The layer as `DataAvailability` for one account. Make one client a key: it keeps count of the sequence."""
+        return SquareClient(self, key)
+
+    async def latest(self) -> int:
+        return (await self.chain.status()).height
+
+    async def signed_header(self, height: int) -> SignedHeader:
+        return await self.chain.signed_header(height)
+
+    async def data_root_proof(self, height: int) -> MerkleProof:
+        """That `sha256(data root)` is leaf 0 under the `data_hash` of the header at `height`."""
+        return (await self._block(height)).data_root_proof
+
+    async def header(self, height: int) -> DataHeader:
+        return (await self._block(height)).square.header
+
+    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+        square = (await self._block(height)).square
+        return await asyncio.to_thread(square.namespace_data, namespace)
+
+    async def prove(self, placement: Placement) -> ShareProof:
+        square = (await self._block(placement.height)).square
+        return await asyncio.to_thread(square.prove, placement)
+
+    async def sample(self, height: int, row: int, column: int) -> Cell:
+        return (await self._block(height)).square.cell(row, column)
+
+    async def shares(self, height: int) -> Sequence[bytes]:
+        square = (await self._block(height)).square
+        return await asyncio.to_thread(square.original)
+
+    async def next_sequence(self, signer: bytes) -> int:
+        """The sequence of the account's next transaction, as of the last block: those that wait are not counted."""
+        return self.app.next_sequence(signer)
+
+    async def broadcast(self, raw: bytes) -> CheckTxResult:
+        """Offers a `BlobTx` that someone signed. Accepted, it survives a restart."""
+        return await self.chain.broadcast(raw)
+
+    async def included(self, raw: bytes, signer: bytes, sequence: int, after: int) -> tuple[Placement, ...] | None:
+        """Waits until a transaction that was accepted after height `after` is in a block: the places of its blobs. None when
+        another transaction took its sequence, so that it never will be."""
+        digest, height = sha256(raw), after
+        while True:
+            # The order matters: whatever moved the sequence on is in a block up to `tip`.
+            spent = self.app.next_sequence(signer) > sequence
+            tip = (await self.app.info()).last_height
+            last = tip if spent else max(tip, height + 1)
+            while height < last:
+                height += 1
+                await self.chain.wait_for_height(height)
+                found = (await self._block(height)).placements.get(digest)
+                if found is not None:
+                    return found
+            if spent:
+                return None
+
+    async def _block(self, height: int) -> _ServedBlock:
+        kept = self._blocks.get(height)
+        if kept is None:
+            kept = await self._serve(await self.chain.block(height))
+            self._blocks[height] = kept
+            while len(self._blocks) > 1 and (len(self._blocks) > _KEPT_BLOCKS or self._kept_bytes() > DEFAULT_CACHE_BYTES):
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(height)
+        return kept
+
+    def _kept_bytes(self) -> int:
+        return sum(block.size_bytes for block in self._blocks.values())
+
+    async def _serve(self, block: Block) -> _ServedBlock:
+        height = block.signed_header.height
+        data_root, *txs = block.txs
+        laid_out = await self.app.squares.get(txs)
+        time_ns = decode_time(Reader(block.signed_header.header, range(1, 15)).raw(_TIME_FIELD))
+        square = laid_out.at(height, time_ns)
+        if square.header.data_root != data_root:
+            raise Divergence(
+                f"block {height} says data root {data_root.hex()} and its transactions make {square.header.data_root.hex()}"
+            )
+        placements = {}
+        for tx, starts in zip(txs, laid_out.square.blob_starts, strict=True):
+            placements[sha256(tx)] = _placements(tx, starts, height, data_root)
+        return _ServedBlock(square, merkle.prove([sha256(tx) for tx in block.txs], 0), placements, laid_out.size_bytes)
+
+
+class SquareClient:
+    """`DataAvailability` for one account of a `SquareLayer` in this process."""
+
+    def __init__(self, layer: SquareLayer, key: Secp256k1Key) -> None:
+        self._layer = layer
+        self._key = key
+        self._next = 0
+        self._turn = asyncio.Lock()
+        self.address = account_address(key.public_key)
+
+    async def submit(self, blob: Blob) -> Placement:
+        """`DataAvailability.submit`. A blob of share version 1 must name this account (`address`) as its signer."""
+        while True:
+            raw, sequence, after = await self._send(blob)
+            placed = await self._layer.included(raw, self.address, sequence, after)
+            if placed is not None:
+                return placed[0]
+            # Another transaction of this account took the sequence, and this one can never take effect: sign anew.
+
+    async def _send(self, blob: Blob) -> tuple[bytes, int, int]:
+        async with self._turn:  # a sequence is used up only by a transaction that was accepted
+            layer = self._layer
+            sequence = max(self._next, layer.app.next_sequence(self.address))
+            raw = await asyncio.to_thread(make_blob_tx, self._key, layer.app.chain_id, sequence, [blob])
+            after = await layer.latest()
+            verdict = await layer.broadcast(raw)
+            if verdict.code in (INVALID, TOO_LARGE):
+                raise InvalidBlob(f"the DA layer refuses the blob: {verdict.log}")
+            if not verdict.accepted:
+                raise Rejected(
+                    f"the DA layer refuses the transaction: {verdict.log}", remedy="send it again after the next block"
+                )
+            self._next = sequence + 1
+            return raw, sequence, after
+
+    async def header(self, height: int) -> DataHeader:
+        return await self._layer.header(height)
+
+    async def latest(self) -> int:
+        return await self._layer.latest()
+
+    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+        return await self._layer.blobs(height, namespace)
+
+    async def prove(self, placement: Placement) -> ShareProof:
+        return await self._layer.prove(placement)
+
+    async def sample(self, height: int, row: int, column: int) -> Cell:
+        return await self._layer.sample(height, row, column)
+
+    async def shares(self, height: int) -> Sequence[bytes]:
+        return await self._layer.shares(height)
+
+
+def _placements(tx: bytes, starts: tuple[int, ...], height: int, data_root: bytes) -> tuple[Placement, ...]:
+    blob_tx = decode_blob_tx(tx)
+    blobs = () if blob_tx is None else blob_tx.blobs
+    return tuple(
+        Placement(height, data_root, start, shares_needed(len(blob.data), blob.share_version))
+        for blob, start in zip(blobs, starts, strict=True)
+    )

@@ -1,0 +1,129 @@
+"""The DA chain whole: solo, the square application and what the layer serves, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dougong.availability.app import SquareApplication
+from dougong.availability.blob_tx import account_address, make_blob_tx
+from dougong.availability.layer import SquareLayer
+from dougong.availability.proofs import verify_blob_proof, verify_cell, verify_namespace_data, verify_share_proof
+from dougong.consensus import Genesis, Solo, SoloOptions
+from dougong.consensus.light import LightClient, verify_transaction
+from dougong.crypto.keys import Ed25519Key, Secp256k1Key
+from dougong.errors import InvalidBlob, InvalidNamespace, NotFound
+from dougong.testing.consensus import running
+from dougong.types import Blob, Namespace, Placement, Validator
+
+VALIDATOR = Ed25519Key(b"\1" * 32)
+ALICE, BOB = Secp256k1Key(b"\1" * 32), Secp256k1Key(b"\2" * 32)
+GENESIS = Genesis.create(
+    "square-1", 1_767_323_045_000_000_000, [Validator(VALIDATOR.public_key, 10)], app_state={"max_square_size": 16}
+)
+ALPHA, BETA = Namespace.user(b"alpha"), Namespace.user(b"beta")
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[SquareLayer]:
+    app = await SquareApplication.open(folder / "app")
+    chain = await Solo.open(folder / "chain", GENESIS, VALIDATOR, app, SoloOptions(block_time=0.02))
+    try:
+        yield SquareLayer(chain, app)
+    finally:
+        await chain.close()
+        await app.close()
+
+
+@asynccontextmanager
+async def live(folder: Path) -> AsyncIterator[SquareLayer]:
+    async with opened(folder) as layer, running(layer.chain):
+        yield layer
+
+
+async def test_what_is_submitted_is_proven_from_the_genesis_document(tmp_path: Path) -> None:
+    async with live(tmp_path) as layer:
+        da = layer.client(ALICE)
+        blob = Blob(ALPHA, bytes(range(256)) * 9, 1, da.address)
+        placement = await da.submit(blob)
+        light = LightClient(Genesis.parse(GENESIS.raw), layer.signed_header)
+        header = await light.header(placement.height)
+        verify_transaction(header, placement.data_root, await layer.data_root_proof(placement.height))
+        data_header = await da.header(placement.height)
+        assert (data_header.data_root, data_header.time_ns) == (placement.data_root, header.time_ns)
+        found = await da.blobs(placement.height, ALPHA)
+        verify_namespace_data(data_header, found)
+        assert [placed.blob for placed in found.blobs] == [blob]
+        assert found.blobs[0].placement == placement
+        proof = await da.prove(placement)
+        verify_share_proof(proof)
+        assert verify_blob_proof(placement, ALPHA, proof) == blob
+        for row in range(2 * data_header.square_size):
+            for column in range(2 * data_header.square_size):
+                verify_cell(data_header, await da.sample(placement.height, row, column))
+        absent = await da.blobs(placement.height, BETA)
+        verify_namespace_data(data_header, absent)
+        assert absent.blobs == ()
+        assert len(await da.shares(placement.height)) == data_header.square_size**2
+
+
+async def test_one_account_submits_much_at_once(tmp_path: Path) -> None:
+    async with live(tmp_path) as layer:
+        da, other = layer.client(ALICE), layer.client(BOB)
+        blobs = [Blob(ALPHA if number % 2 else BETA, number.to_bytes(2) * (1 + 97 * number)) for number in range(40)]
+        placements = await asyncio.gather(*(client.submit(blob) for blob in blobs for client in (da, other)))
+        assert len(set(placements)) == 80
+        for placement, blob in zip(placements, [blob for blob in blobs for _ in range(2)], strict=True):
+            assert verify_blob_proof(placement, blob.namespace, await da.prove(placement)) == blob
+        assert await layer.next_sequence(da.address) == await layer.next_sequence(other.address) == 40
+
+
+async def test_two_clients_of_one_account_do_not_lose_a_blob(tmp_path: Path) -> None:
+    async with live(tmp_path) as layer:
+        clients = [layer.client(ALICE) for _ in range(4)]
+        blobs = [Blob(ALPHA, b"blob %d" % number) for number in range(20)]
+        placements = await asyncio.gather(*(clients[number % 4].submit(blob) for number, blob in enumerate(blobs)))
+        assert len(set(placements)) == 20
+        read = [placed.blob for height in {p.height for p in placements} for placed in (await layer.blobs(height, ALPHA)).blobs]
+        assert sorted(blob.data for blob in read) == sorted(blob.data for blob in blobs), "each is published exactly once"
+
+
+async def test_a_blob_accepted_before_a_restart_is_published_after_it(tmp_path: Path) -> None:
+    raw = make_blob_tx(ALICE, "square-1", 0, [Blob(ALPHA, b"one"), Blob(BETA, b"two")])
+    async with opened(tmp_path) as layer:
+        assert (await layer.broadcast(raw)).accepted
+    async with live(tmp_path) as layer:
+        placements = await layer.included(raw, account_address(ALICE.public_key), 0, 0)
+        assert placements is not None
+        assert len(placements) == 2
+        # The client's first sequence is taken by what waited: it signs anew.
+        again = await layer.client(ALICE).submit(Blob(ALPHA, b"three"))
+        assert (await layer.blobs(again.height, ALPHA)).blobs[0].blob.data == b"three"
+    async with opened(tmp_path) as layer:
+        assert (await layer.blobs(placements[0].height, ALPHA)).blobs[0].placement == placements[0]
+
+
+async def test_what_cannot_be_published_is_refused_at_once(tmp_path: Path) -> None:
+    async with live(tmp_path) as layer:
+        da = layer.client(ALICE)
+        with pytest.raises(InvalidBlob):
+            await da.submit(Blob(ALPHA, b""))
+        with pytest.raises(InvalidBlob, match="fit"):
+            await da.submit(Blob(ALPHA, bytes(200_000)))
+        with pytest.raises(InvalidBlob, match="signer"):
+            await da.submit(Blob(ALPHA, b"x", 1, account_address(BOB.public_key)))
+        with pytest.raises(InvalidNamespace):
+            await da.submit(Blob(Namespace(bytes(28) + b"\1"), b"x"))
+        assert (await da.submit(Blob(ALPHA, b"good"))).height, "a refusal uses no sequence up"
+        latest = await da.latest()
+        with pytest.raises(NotFound):
+            await da.header(latest + 1000)
+        with pytest.raises(NotFound):
+            await da.sample(1, 99, 0)
+        header = await da.header(1)
+        with pytest.raises(NotFound):
+            await da.prove(Placement(1, header.data_root, 5, 1))
