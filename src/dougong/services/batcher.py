@@ -33,16 +33,17 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from dougong._native import HeaderInfo
+from dougong.crypto.hashing import sha256
 from dougong.errors import ConfigError, Divergence, NotFound, Unavailable
 from dougong.interfaces import DataAvailability
 from dougong.services.chain import RollupChain
 from dougong.services.derivation import blob_in_shares
-from dougong.services.follower import Follower
+from dougong.services.follower import Follower, OwnBatch
 from dougong.services.proven import prove_shares
 from dougong.services.records import pack, pack_placement, unpack, unpack_placement
 from dougong.services.threads import in_thread
 from dougong.store import Store, height_key
-from dougong.types import BatchReference, Blob, Namespace, Placement
+from dougong.types import Blob, Namespace, Placement
 
 __all__ = ["BATCHER_TABLES", "BatchRecord", "BatchState", "Batcher", "BatcherConfig", "Fix", "PublishedBlocks"]
 
@@ -83,6 +84,7 @@ class BatchRecord:
     parent_hash: bytes
     last_hash: bytes
     inbox_end: int
+    data_hash: bytes
     state: BatchState
     from_height: int = 0
     placement: Placement | None = None
@@ -105,11 +107,16 @@ class PublishedBlocks:
         self.inbox_accumulator = inbox_accumulator
         self.set_inbox = set_inbox
 
-    def last_block(self, reference: BatchReference, agreed: HeaderInfo) -> tuple[int, bytes] | None:
+    def batch_at(self, placement: Placement, agreed: HeaderInfo) -> OwnBatch | None:
+        return self._find(agreed, lambda record: record.state is BatchState.PUBLISHED and record.placement == placement)
+
+    def batch_of(self, data_hash: bytes, agreed: HeaderInfo) -> OwnBatch | None:
+        return self._find(agreed, lambda record: record.data_hash == data_hash)
+
+    def _find(self, agreed: HeaderInfo, fits: Callable[[BatchRecord], bool]) -> OwnBatch | None:
         for record in self.records:
-            follows = (record.first, record.parent_hash) == (agreed.number + 1, agreed.hash)
-            if follows and record.state is BatchState.PUBLISHED and record.placement == reference.placement:
-                return record.last, record.last_hash
+            if (record.first, record.parent_hash) == (agreed.number + 1, agreed.hash) and fits(record):
+                return OwnBatch(record.last, record.last_hash, record.data_hash)
         return None
 
 
@@ -223,7 +230,9 @@ class Batcher:
             last = first + (last - first) // 2
         if not await self._chain.is_canonical(last, tail.hash) or not await self._chain.is_canonical(parent.number, parent.hash):
             return None  # the chain went back while these blocks were encoded
-        record = BatchRecord(self._next_number, first, last, parent.hash, tail.hash, tail.inbox_end, BatchState.ENCODED)
+        record = BatchRecord(
+            self._next_number, first, last, parent.hash, tail.hash, tail.inbox_end, sha256(data), BatchState.ENCODED
+        )
         await in_thread(self._put, record, data)
         self._next_number += 1
         self._published.records.append(record)
@@ -377,6 +386,7 @@ def _pack_record(record: BatchRecord) -> bytes:
             "parent_hash": record.parent_hash,
             "last_hash": record.last_hash,
             "inbox_end": record.inbox_end,
+            "data_hash": record.data_hash,
             "state": record.state.value,
             "from_height": record.from_height,
             "placement": pack_placement(record.placement),
@@ -392,6 +402,7 @@ def _unpack_record(record: dict[str, Any]) -> BatchRecord:
         bytes.fromhex(record["parent_hash"]),
         bytes.fromhex(record["last_hash"]),
         record["inbox_end"],
+        bytes.fromhex(record["data_hash"]),
         BatchState(record["state"]),
         record["from_height"],
         unpack_placement(record["placement"]),

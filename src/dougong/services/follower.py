@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import structlog
 
 from dougong._native import HeaderInfo
+from dougong.crypto.hashing import sha256
 from dougong.errors import Divergence, NotFound
 from dougong.services.chain import RollupChain
 from dougong.services.derivation import fold_messages
@@ -34,20 +35,33 @@ from dougong.services.sources import BatchSource, Position
 from dougong.services.threads import in_thread
 from dougong.settlement.encoding import extend_batch_accumulator
 from dougong.store import Store, height_key
-from dougong.types import BatchReference, InboxMessage, StateCommitment
+from dougong.types import BatchReference, InboxMessage, Placement, StateCommitment
 
-__all__ = ["FOLLOWER_TABLES", "Follower", "OwnBlocks"]
+__all__ = ["FOLLOWER_TABLES", "Follower", "OwnBatch", "OwnBlocks"]
 
-FOLLOWER_TABLES = ("positions", "follower")
+FOLLOWER_TABLES = ("positions", "applied", "follower")
+MAX_LEAD_S = 900  # docs/spec/derivation.md: how far a block may be ahead of its batch
 _SCANNED = b"scanned"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnBatch:
+    """A batch that this node published or is publishing: its last block, and the SHA-256 of its bytes."""
+
+    number: int
+    block_hash: bytes
+    data_hash: bytes
 
 
 class OwnBlocks(Protocol):
     """What a sequencer's node knows about batches that it published itself."""
 
-    def last_block(self, reference: BatchReference, agreed: HeaderInfo) -> tuple[int, bytes] | None:
-        """(number, hash) of the last of the soft blocks on `agreed` that the bytes at this placement encode, whole; None if
-        this node did not publish them."""
+    def batch_at(self, placement: Placement, agreed: HeaderInfo) -> OwnBatch | None:
+        """The node's own batch on `agreed` whose bytes are known to lie, whole, at this placement."""
+        ...
+
+    def batch_of(self, data_hash: bytes, agreed: HeaderInfo) -> OwnBatch | None:
+        """The node's own batch on `agreed` that has these bytes, wherever they were found."""
         ...
 
     def inbox_accumulator(self, inbox_end: int) -> bytes | None:
@@ -182,11 +196,13 @@ class Follower:
                 f"block {before.number} is {agreed.hash.hex()} but was derived as {before.state.hex()}",
                 remedy="remove the node's folder; it rebuilds from DA",
             )
-        head = await self._kept(reference, agreed, inbox)
-        if head is None:
+        kept = await self._kept(reference, agreed, inbox)
+        if kept is not None:
+            head, data_hash = kept
+        else:
             if self._own is not None:
                 await in_thread(self._own.set_inbox, reference.inbox_end, inbox)
-            head = await self._derived(reference, agreed, messages)
+            head, data_hash = await self._derived(reference, agreed, messages)
         placement = reference.placement
         after = Position(
             index=before.index + 1,
@@ -201,25 +217,36 @@ class Follower:
             scanned=before.scanned,
         )
         record = pack({"reference": pack_reference(reference), "after": asdict(after)})
-        await in_thread(self._put, "positions", height_key(reference.index), record)
+        applied = data_hash if head.number > agreed.number else None
+        await in_thread(self._put_position, reference.index, record, applied)
         self.position = after
         await self.chain.set_heads(finalized=after.number)
 
-    async def _kept(self, reference: BatchReference, agreed: HeaderInfo, inbox: bytes) -> HeaderInfo | None:
-        """The last of the node's own soft blocks, if they are exactly what this batch derives to."""
+    async def _kept(self, reference: BatchReference, agreed: HeaderInfo, inbox: bytes) -> tuple[HeaderInfo, bytes] | None:
+        """(head, hash of the bytes) if the node's own soft blocks are exactly what this batch derives to."""
         if self._own is None or reference.placement is None:
             return None
-        last = self._own.last_block(reference, agreed)
-        if last is None or not await self.chain.is_canonical(*last):
+        own = self._own.batch_at(reference.placement, agreed)
+        if own is None:
+            data = await self._source.data(reference)
+            if data is None:
+                return None
+            data_hash = sha256(data)
+            if reference.inbox_end == agreed.inbox_end and await in_thread(self._store.get, "applied", data_hash) is not None:
+                return agreed, data_hash  # published twice: it made blocks before, so its parent is no longer the head
+            own = self._own.batch_of(data_hash, agreed)
+        if own is None or not await self.chain.is_canonical(own.number, own.block_hash):
             return None
-        head = await self.chain.header(last[0])
-        if head.inbox_end != reference.inbox_end or head.timestamp > reference.timestamp + 900:
+        head = await self.chain.header(own.number)
+        if head.inbox_end != reference.inbox_end or head.timestamp > reference.timestamp + MAX_LEAD_S:
             return None
         if reference.inbox_end > agreed.inbox_end and self._own.inbox_accumulator(reference.inbox_end) != inbox:
             return None
-        return head
+        return head, own.data_hash
 
-    async def _derived(self, reference: BatchReference, agreed: HeaderInfo, messages: Sequence[InboxMessage]) -> HeaderInfo:
+    async def _derived(
+        self, reference: BatchReference, agreed: HeaderInfo, messages: Sequence[InboxMessage]
+    ) -> tuple[HeaderInfo, bytes]:
         data = await self._source.data(reference)
         soft = self.chain.latest.number
         if soft > agreed.number:
@@ -235,7 +262,7 @@ class Follower:
         head = headers[-1] if headers else agreed
         if head.inbox_end != reference.inbox_end:
             raise Divergence(f"batch {reference.index} ends at message {reference.inbox_end}, its blocks at {head.inbox_end}")
-        return head
+        return head, sha256(data or b"")
 
     async def _set_scanned(self, height: int) -> None:
         self.position = replace(self.position, scanned=height)
@@ -243,8 +270,17 @@ class Follower:
         await in_thread(self._put, "follower", _SCANNED, record)
 
     def _delete(self, index: int) -> None:
+        applied = [data_hash for data_hash, at in self._store.items("applied") if at == height_key(index)]
         with self._store.write() as txn:
             txn.delete("positions", height_key(index))
+            for data_hash in applied:
+                txn.delete("applied", data_hash)
+
+    def _put_position(self, index: int, record: bytes, applied: bytes | None) -> None:
+        with self._store.write() as txn:
+            txn.put("positions", height_key(index), record)
+            if applied is not None:
+                txn.put("applied", applied, height_key(index))
 
     def _put(self, table: str, key: bytes, record: bytes) -> None:
         with self._store.write() as txn:
