@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.services.world import GENESIS_TIME, RECIPIENT, USERS, genesis, new_chain, transfers
 
 from dougong._native import Evm
 from dougong.crypto.hashing import keccak256
@@ -20,6 +19,7 @@ from dougong.services.inbox import Inbox
 from dougong.services.journal import Journal
 from dougong.services.sequencer import Sequencer, SequencerConfig
 from dougong.types import InboxMessage, MessageKind
+from tests.services.world import GENESIS_TIME, RECIPIENT, USERS, genesis, new_chain, transfers
 
 ALICE, BOB = USERS[0], USERS[1]
 

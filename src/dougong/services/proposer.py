@@ -75,6 +75,7 @@ class Proposer:
         self._crash_point = crash_point
         self._log = (log or structlog.get_logger()).bind(rollup=name)
         self._last_claim: float | None = None
+        self._changed = asyncio.Condition()
         self.claims = claims
         self.final = 0
         registry = registry or CollectorRegistry()
@@ -182,7 +183,15 @@ class Proposer:
                 break
             self.final += 1
             self._m_final.set(self.final)
+            async with self._changed:
+                self._changed.notify_all()
         return done
+
+    async def wait_final(self, state: bytes) -> Claim:
+        """Returns the own claim that leads to `state` once it is final."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: any(claim.post_state == state for claim in self.claims[: self.final]))
+            return next(claim for claim in self.claims if claim.post_state == state)
 
     async def _post(self, claim: Claim) -> None:
         identity = await self._settlement.post_claim(claim)

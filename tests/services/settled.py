@@ -1,0 +1,248 @@
+"""A whole settled rollup in a test: a DA chain under solo, the contracts on anvil, an attestor, and a rollup's services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dougong._native import Evm
+from dougong.availability.app import SquareApplication
+from dougong.availability.attestor import TABLES as ATTESTOR_TABLES
+from dougong.availability.attestor import Attestor
+from dougong.availability.layer import SquareClient, SquareLayer
+from dougong.consensus import Genesis, Solo, SoloOptions
+from dougong.crypto.hashing import keccak256
+from dougong.crypto.keys import Ed25519Key, Secp256k1Key
+from dougong.interfaces import DataAvailability
+from dougong.net.jsonrpc import JsonRpc
+from dougong.services.attesting import AttestorService, DataRootHistory
+from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig, Fix, PublishedBlocks
+from dougong.services.chain import RollupChain
+from dougong.services.fixing import SettledFix
+from dougong.services.follower import FOLLOWER_TABLES, Follower
+from dougong.services.inbox import Inbox
+from dougong.services.journal import Journal
+from dougong.services.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
+from dougong.services.relayer import Relayer, RelayerConfig
+from dougong.services.sequencer import Sequencer, SequencerConfig
+from dougong.services.sources import BatchSource, SettledSource, SovereignSource
+from dougong.settlement.attestations import AttestationsClient
+from dougong.settlement.client import SettlementClient
+from dougong.settlement.deployment import deploy_attestations, deploy_permissioned_verifier, deploy_settlement
+from dougong.settlement.encoding import RollupConfig
+from dougong.settlement.transactor import Transactor
+from dougong.store import Store
+from dougong.types import Attestor as AttestorKey
+from dougong.types import Namespace, Validator
+from tests.engines import ANVIL_KEY, anvil
+from tests.services.world import genesis
+
+VALIDATOR = Ed25519Key(b"\x51" * 32)
+NAMESPACE = Namespace.user(b"alpha")
+DA_GENESIS = Genesis.create(
+    "square-1", 1_767_323_045_000_000_000, [Validator(VALIDATOR.public_key, 10)], app_state={"max_square_size": 32}
+)
+DEPLOYER = Secp256k1Key(ANVIL_KEY)
+SEQUENCER, PROPOSER, RELAYER, USER, ATTESTOR = (Secp256k1Key(keccak256(b"role %d" % n)) for n in range(5))
+FORCE_DELAY, SEQUENCER_TIMEOUT = 3_600, 3_600
+
+
+@asynccontextmanager
+async def running(*services: Callable[[], object]) -> AsyncIterator[None]:
+    """Runs services beside a test; one that fails fails the test."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(service()) for service in services]  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+@asynccontextmanager
+async def data_chain(folder: Path) -> AsyncIterator[SquareLayer]:
+    app = await SquareApplication.open(folder / "app")
+    chain = await Solo.open(folder / "chain", DA_GENESIS, VALIDATOR, app, SoloOptions(block_time=0.02))
+    try:
+        async with running(chain.run):
+            yield SquareLayer(chain, app)
+    finally:
+        await chain.close()
+        await app.close()
+
+
+@dataclass(slots=True)
+class World:
+    """The layers below a rollup, and how to reach them."""
+
+    folder: Path
+    layer: SquareLayer
+    rpc: JsonRpc
+    deployer: Transactor
+    settlement: bytes
+    attestations: bytes
+    rollup_id: int
+    attestor: AttestorService
+
+    async def client(self, key: Secp256k1Key) -> SettlementClient:
+        return SettlementClient(self.rpc, self.settlement, await Transactor.connect(self.rpc, key))
+
+    def da(self, key: Secp256k1Key) -> SquareClient:
+        return self.layer.client(key)
+
+    def source(self, settlement: SettlementClient | None = None, da: DataAvailability | None = None) -> SettledSource:
+        return SettledSource(
+            settlement or SettlementClient(self.rpc, self.settlement),
+            da or self.da(USER),
+            rollup_id=self.rollup_id,
+            da_id=DA_GENESIS.hash,
+            namespace=NAMESPACE,
+        )
+
+
+@asynccontextmanager
+async def settled_world(folder: Path, *, window: int = 0, attesting: bool = True) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        url = stack.enter_context(anvil(folder))
+        layer = await stack.enter_async_context(data_chain(folder / "da"))
+        rpc = await stack.enter_async_context(JsonRpc(url))
+        deployer = await Transactor.connect(rpc, DEPLOYER)
+        for key in (SEQUENCER, PROPOSER, RELAYER, USER):
+            await deployer.send(key.address, b"", 100 * 10**18)
+        attestors = (AttestorKey(ATTESTOR.address, 10),)
+        attestations = await deploy_attestations(deployer, DA_GENESIS.hash, attestors)
+        settlement = await deploy_settlement(deployer)
+        verifier = await deploy_permissioned_verifier(deployer, settlement, PROPOSER.address, window)
+        probe = Evm(str(folder / "probe"), genesis())
+        config = RollupConfig(
+            namespace=NAMESPACE,
+            attestations=attestations,
+            da_id=DA_GENESIS.hash,
+            sequencer=SEQUENCER.address,
+            verifier=verifier,
+            genesis_state=probe.genesis_hash,
+            spec_version=1,
+            force_delay=FORCE_DELAY,
+            sequencer_timeout=SEQUENCER_TIMEOUT,
+        )
+        probe.close()
+        rollup_id = await SettlementClient(rpc, settlement, deployer).register(config)
+        store = Store(folder / "attestor", ATTESTOR_TABLES)
+        stack.callback(store.close)
+        service = AttestorService(Attestor(store, ATTESTOR, DA_GENESIS.hash), layer.client(ATTESTOR), poll_s=0.02)
+        relayer = Relayer(
+            AttestationsClient(rpc, attestations, await Transactor.connect(rpc, RELAYER)),
+            attestors,
+            {ATTESTOR.address: service},
+            DA_GENESIS.hash,
+            RelayerConfig(interval=0.1, poll_s=0.02),
+        )
+        world = World(folder, layer, rpc, deployer, settlement, attestations, rollup_id, service)
+        if attesting:
+            await stack.enter_async_context(running(service.run, relayer.run))
+        yield world
+
+
+@dataclass(slots=True)
+class Rollup:
+    """A rollup's services over one folder; `down` is what a kill -9 leaves of them."""
+
+    chain: RollupChain
+    inbox: Inbox
+    sequencer: Sequencer
+    follower: Follower
+    published: PublishedBlocks
+    batcher: Batcher
+    proposer: Proposer | None
+    closing: AsyncExitStack
+
+    async def down(self) -> None:
+        await self.closing.aclose()
+
+
+class Crash(BaseException):
+    """A kill at a crash point: nothing in the services may catch it."""
+
+
+class CrashAt:
+    """Kills when the nth crash point is passed, and counts them."""
+
+    def __init__(self, at: int = 0) -> None:
+        self.at = at
+        self.passed: list[str] = []
+
+    def __call__(self, step: str) -> None:
+        self.passed.append(step)
+        if len(self.passed) == self.at:
+            raise Crash(step)
+
+
+async def rollup_up(
+    folder: Path,
+    da: DataAvailability,
+    source: BatchSource,
+    *,
+    signer: bytes,
+    world: World | None = None,
+    settlement: SettlementClient | None = None,
+    crash: CrashAt | None = None,
+    config: SequencerConfig | None = None,
+) -> Rollup:
+    """Opens (or opens again) the services of a rollup. `world` None: a sovereign one."""
+    closing = AsyncExitStack()
+    evm = Evm(str(folder / "evm"), genesis())
+    closing.callback(evm.close)
+    journal = await Journal.open(folder / "journal")
+    closing.callback(journal.close)
+    closing.push_async_callback(journal.flush)
+    stores = {name: Store(folder / name, tables) for name, tables in TABLES.items()}
+    for store in stores.values():
+        closing.callback(store.close)
+    chain = await RollupChain.open(evm)
+    inbox = Inbox(settlement, rollup_id=world.rollup_id) if world is not None and settlement is not None else None
+    sequencer = await Sequencer.open(chain, inbox, journal, config or SequencerConfig())
+    published = PublishedBlocks(journal.inbox_accumulator, journal.set_inbox)
+    follower = await Follower.open(chain, source, stores["follower"], own=published, requeue=sequencer.requeue)
+    fix: Fix | None = None
+    proposer = None
+    crash = crash or CrashAt()
+    if world is not None and settlement is not None:
+        attested = AttestationsClient(world.rpc, world.attestations)
+        history = DataRootHistory(da)
+        fix = SettledFix(settlement, attested, da, history, rollup_id=world.rollup_id, poll_s=0.02)
+        proposing = await world.client(PROPOSER)
+        proposer_config = ProposerConfig(
+            world.deployer.chain_id, world.settlement, world.rollup_id, evm.genesis_hash, claim_interval=0.0, poll_s=0.02
+        )
+        proposer = await Proposer.open(proposing, follower, stores["proposer"], proposer_config, crash_point=crash)
+    batcher_config = BatcherConfig(NAMESPACE, signer, interval=0.05, poll_s=0.02)
+    batcher = Batcher(chain, da, follower, published, stores["batcher"], batcher_config, fix=fix, crash_point=crash)
+    return Rollup(chain, inbox, sequencer, follower, published, batcher, proposer, closing)  # type: ignore[arg-type]
+
+
+TABLES = {"follower": FOLLOWER_TABLES, "batcher": BATCHER_TABLES, "proposer": PROPOSER_TABLES}
+
+
+async def settled_rollup(
+    world: World,
+    *,
+    crash: CrashAt | None = None,
+    config: SequencerConfig | None = None,
+    da: DataAvailability | None = None,
+    folder: str = "alpha",
+) -> Rollup:
+    settlement = await world.client(SEQUENCER)
+    own = world.da(SEQUENCER)
+    used = da or own
+    source = world.source(settlement, used)
+    path = world.folder / folder
+    return await rollup_up(path, used, source, signer=own.address, world=world, settlement=settlement, crash=crash, config=config)
+
+
+async def sovereign_rollup(layer: SquareLayer, folder: Path, *, crash: CrashAt | None = None) -> Rollup:
+    da = layer.client(SEQUENCER)
+    source = SovereignSource(da, da_id=DA_GENESIS.hash, namespace=NAMESPACE, sequencer=da.address)
+    return await rollup_up(folder, da, source, signer=da.address, crash=crash)

@@ -1,0 +1,182 @@
+"""From soft blocks to batches that settlement has fixed: nothing lost, nothing doubled, whatever dies when."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from dougong.services.verifying_node import VerifyingNode
+from tests.services.settled import (
+    Crash,
+    CrashAt,
+    Rollup,
+    World,
+    data_chain,
+    running,
+    settled_rollup,
+    settled_world,
+    sovereign_rollup,
+)
+from tests.services.world import USERS, genesis, transfers
+
+ALICE = USERS[0]
+
+
+async def make_blocks(rollup: Rollup, first_nonce: int, count: int) -> None:
+    for nonce in range(first_nonce, first_nonce + count):
+        await rollup.sequencer.submit(transfers(ALICE, nonce, 1)[0])
+        assert await rollup.sequencer.make_block() is not None
+
+
+async def settle(rollup: Rollup) -> None:
+    """One batch of all that is there, to the end."""
+    record = await rollup.batcher.close_batch(now=True)
+    assert record is not None
+    await rollup.batcher.publish(record)
+    assert await rollup.batcher.fix_next()
+
+
+async def agree(world: World, rollup: Rollup, name: str = "verifier") -> None:
+    """A node that saw only DA and settlement has the rollup's blocks."""
+    node = await VerifyingNode.open(world.folder / name, genesis(), world.source())
+    await node.catch_up()
+    assert node.chain.latest.hash == (await rollup.chain.header(rollup.follower.position.number)).hash
+    await node.close()
+
+
+async def test_blocks_become_a_batch_that_is_fixed_and_final(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await make_blocks(rollup, 0, 5)
+        head = rollup.chain.latest
+        assert rollup.sequencer.heads().safe == 0
+        await settle(rollup)
+        assert (rollup.sequencer.heads().safe, rollup.sequencer.heads().finalized) == (5, 5)
+        assert rollup.chain.latest.hash == head.hash
+        assert rollup.published.records == []
+        await agree(world, rollup)
+        await rollup.down()
+
+
+async def test_a_kill_between_any_two_steps_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        nonce = 0
+        step = 1
+        while True:
+            crash = CrashAt(step)
+            rollup = await settled_rollup(world, crash=crash)
+            await rollup.batcher.load()
+            await rollup.follower.catch_up()
+            await rollup.batcher.prune()
+            await make_blocks(rollup, nonce, 2)
+            nonce += 2
+            head = rollup.chain.latest
+            finished = False
+            try:
+                await settle(rollup)
+                finished = True
+            except Crash:
+                pass
+            await rollup.down()
+
+            rollup = await settled_rollup(world)
+            async with asyncio.timeout(30):
+                await rollup.batcher.load()
+                await rollup.follower.catch_up()
+                await rollup.batcher.prune()
+                for record in list(rollup.published.records):
+                    if record.state.value != "published":
+                        await rollup.batcher.publish(record)
+                while rollup.follower.position.number < head.number:
+                    assert await rollup.batcher.fix_next()
+            assert rollup.follower.position.index == step, "each batch is appended once"
+            assert (rollup.follower.position.number, rollup.follower.position.state) == (head.number, head.hash)
+            assert rollup.sequencer.evm.account(ALICE.address)[0] == nonce
+            assert rollup.published.records == []
+            await rollup.down()
+            if finished:
+                break
+            step += 1
+        assert crash.passed == ["encoded", "submitting", "submitted", "published", "fixed", "followed"]
+        last = await settled_rollup(world)
+        await agree(world, last)
+        await last.down()
+
+
+async def test_a_sovereign_batcher_killed_anywhere_keeps_its_soft_blocks(tmp_path: Path) -> None:
+    async with data_chain(tmp_path / "da") as layer:
+        nonce, step = 0, 1
+        while True:
+            crash = CrashAt(step)
+            rollup = await sovereign_rollup(layer, tmp_path / "free", crash=crash)
+            await rollup.batcher.load()
+            await rollup.follower.catch_up()
+            await rollup.batcher.prune()
+            await make_blocks(rollup, nonce, 2)
+            nonce += 2
+            finished = False
+            try:
+                record = await rollup.batcher.close_batch(now=True)
+                assert record is not None
+                await rollup.batcher.publish(record)
+                finished = True
+            except Crash:
+                pass
+            await make_blocks(rollup, nonce, 1)  # a soft block above what is in flight
+            nonce += 1
+            head = rollup.chain.latest
+            await rollup.down()
+
+            rollup = await sovereign_rollup(layer, tmp_path / "free")
+            await rollup.batcher.load()
+            await rollup.follower.catch_up()
+            await rollup.batcher.prune()
+            for record in list(rollup.published.records):
+                if record.state.value != "published":
+                    await rollup.batcher.publish(record)
+            await rollup.batcher.fix_next()
+            assert rollup.chain.latest.hash == head.hash, "soft blocks survive"
+            assert rollup.follower.position.number == head.number - 1
+            record = await rollup.batcher.close_batch(now=True)
+            assert record is not None
+            await rollup.batcher.publish(record)
+            await rollup.batcher.fix_next()
+            assert rollup.follower.position.state == head.hash
+            await rollup.down()
+            if finished:
+                break
+            step += 1
+        assert crash.passed == ["encoded", "submitting", "submitted", "published"]
+
+
+async def test_the_same_blob_published_twice_changes_nothing(tmp_path: Path) -> None:
+    async with data_chain(tmp_path / "da") as layer:
+        rollup = await sovereign_rollup(layer, tmp_path / "free")
+        await make_blocks(rollup, 0, 2)
+        record = await rollup.batcher.close_batch(now=True)
+        assert record is not None
+        await rollup.batcher.publish(record)
+        await rollup.batcher.fix_next()
+        again = (await layer.client(ALICE).blobs(rollup.follower.position.da_height, rollup.batcher._config.namespace)).blobs
+        await rollup.batcher._da.submit(again[0].blob)
+        await make_blocks(rollup, 2, 2)
+        head = rollup.chain.latest
+        await rollup.batcher.fix_next()
+        assert rollup.follower.position.index == 2
+        assert rollup.chain.latest.hash == head.hash
+        await rollup.down()
+
+
+async def test_the_running_services_settle_everything_by_themselves(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        assert rollup.proposer is not None
+        async with running(rollup.sequencer.run, rollup.inbox.run, rollup.batcher.run, rollup.proposer.run):
+            async with asyncio.timeout(30):
+                await asyncio.gather(*(rollup.sequencer.submit(tx) for tx in transfers(ALICE, 0, 50)))
+                version = -1
+                while rollup.sequencer.evm.account(ALICE.address)[0] < 50 or rollup.chain.finalized < rollup.chain.latest.number:
+                    version = await rollup.chain.wait_change(version)
+                await rollup.proposer.wait_final(rollup.chain.latest.hash)
+        await agree(world, rollup)
+        await rollup.down()
