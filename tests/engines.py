@@ -29,7 +29,7 @@ def anvil(folder: Path, *options: str) -> Iterator[str]:
     log = folder / "anvil.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [binary, "--port", "0", "--hardfork", "prague", *options],
+            [binary, "--port", "0", "--hardfork", "prague", "--balance", "1000000", *options],
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

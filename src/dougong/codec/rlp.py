@@ -1,7 +1,7 @@
 """Ethereum's RLP, the writing half: what signing a transaction needs.
 
     >>> encode([b"cat", 0, [b""]]).hex()
-    'c68363617480c180'
+    'c78363617480c180'
 
 Integers are written big-endian without leading zeros (zero as the empty string). Reading is the Rust core's, which meets bytes
 from outside. Source: Ethereum yellow paper, appendix B.

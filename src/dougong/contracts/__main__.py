@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from dougong.contracts import BUILD
 
@@ -51,7 +52,7 @@ def contracts() -> list[Path]:
     return sorted(path for folder in folders for path in folder.glob("*.vy") if path.name[0].isupper())
 
 
-def compile_contract(source: Path, key: str) -> dict[str, object]:
+def compile_contract(source: Path, key: str) -> dict[str, Any]:
     from vyper.compiler import compile_from_file_input
     from vyper.compiler.input_bundle import FileInput, FilesystemInputBundle
 

@@ -12,8 +12,10 @@ with memory: an answer above `max_bytes` is cut off and refused.
 from __future__ import annotations
 
 import asyncio
+import binascii
 import itertools
 import random
+import re
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -26,6 +28,7 @@ from dougong.net.reverts import revert_reason
 
 __all__ = ["AnswerTooLarge", "JsonRpc", "RpcError", "data", "quantity"]
 
+QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 BUSY = frozenset({429, 502, 503, 504})
 REVERTED = 3  # the code that nodes give to a reverted eth_call or eth_estimateGas
 
@@ -60,7 +63,10 @@ class JsonRpc:
         self._max_bytes = max_bytes
         self._ids = itertools.count(1)
         self._http = httpx.AsyncClient(
-            timeout=timeout, transport=transport, limits=httpx.Limits(max_connections=64, max_keepalive_connections=32)
+            timeout=timeout,
+            transport=transport,
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
+            verify=url.startswith("https"),  # reading the certificates costs 20 ms, for nothing without TLS
         )
 
     async def __aenter__(self) -> JsonRpc:
@@ -130,23 +136,20 @@ class JsonRpc:
 
 
 def quantity(value: object) -> int:
-    """A JSON-RPC number ("0x1f"). Raises `InvalidInput`."""
-    if not isinstance(value, str) or not value.startswith("0x") or not 2 < len(value) <= 66:
+    """A JSON-RPC number ("0x1f") of at most 256 bits. Raises `InvalidInput`."""
+    if not isinstance(value, str) or QUANTITY.fullmatch(value) is None:
         raise InvalidInput(f"not a JSON-RPC number: {value!r:.80}")
-    try:
-        return int(value[2:], 16)
-    except ValueError as error:
-        raise InvalidInput(f"not a JSON-RPC number: {value!r:.80}") from error
+    return int(value, 16)
 
 
 def data(value: object, size: int | None = None) -> bytes:
     """JSON-RPC bytes ("0xabcd"), of `size` bytes if given. Raises `InvalidInput`."""
-    if not isinstance(value, str) or not value.startswith("0x"):
-        raise InvalidInput(f"not JSON-RPC bytes: {value!r:.80}")
     try:
-        raw = bytes.fromhex(value[2:])
-    except ValueError as error:
-        raise InvalidInput(f"not JSON-RPC bytes: {value!r:.80}") from error
+        if not isinstance(value, str) or not value.startswith("0x"):
+            raise ValueError
+        raw = binascii.unhexlify(value[2:])  # unlike bytes.fromhex it takes no blanks
+    except ValueError:
+        raise InvalidInput(f"not JSON-RPC bytes: {value!r:.80}") from None
     if size is not None and len(raw) != size:
         raise InvalidInput(f"{size} bytes were expected, not {len(raw)}")
     return raw
