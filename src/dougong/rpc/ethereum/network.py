@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
+from dougong import __version__
 from dougong._native import keccak256
 from dougong.rpc.ethereum.chain import Chain
 from dougong.rpc.params import hex_data, quantity, read_data
@@ -14,7 +13,7 @@ __all__ = ["network_methods"]
 
 def network_methods(chain: Chain) -> Methods:
     methods = Methods()
-    client = f"dougong/{version('dougong')}"
+    client = f"dougong/{__version__}"
 
     async def chain_id() -> str:
         return quantity(chain.evm.chain_id)
