@@ -158,10 +158,12 @@ class RollupConfig(Table):
     block_time_ms: Milliseconds = 250
     gas_limit: GasLimit = 30_000_000
     batch_interval_ms: Milliseconds = 1_000
+    claim_interval_ms: Milliseconds = 5_000
     challenge_window_s: Seconds | None = None
     force_delay_s: Seconds | None = None
     sequencer_timeout_s: Seconds | None = None
     fund: dict[Address, Annotated[int, Field(ge=1, le=10**12)]] = {}
+    ignore_senders: list[Address] = []
 
     @property
     def sovereign(self) -> bool:

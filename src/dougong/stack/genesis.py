@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dougong.availability.blob_tx import account_address
 from dougong.consensus.genesis import Genesis
 from dougong.contracts.predeploys import outbox
 from dougong.crypto.hashing import sha256
@@ -92,9 +93,9 @@ def _rollup(name: str, config: RollupConfig, stack: StackConfig, keys: Keyring, 
     predeploy = outbox()
     alloc = _funded(config.fund, dev=stack.dev) if config.sovereign else {}
     alloc[predeploy.address] = GenesisAccount(nonce=1, code=predeploy.code, storage=predeploy.storage)
-    sequencer = keys.account(f"sequencer.{name}").address
+    key = keys.account(f"sequencer.{name}")
     evm = make_genesis(
-        stack.chain_id(name), alloc, gas_limit=config.gas_limit, timestamp=time_ns // 10**9, fee_recipient=sequencer
+        stack.chain_id(name), alloc, gas_limit=config.gas_limit, timestamp=time_ns // 10**9, fee_recipient=key.address
     )
     settled = {
         "settlement": config.settlement,
@@ -108,7 +109,7 @@ def _rollup(name: str, config: RollupConfig, stack: StackConfig, keys: Keyring, 
         "spec_version": SPEC_VERSION,
         "namespace": Namespace.user(name.encode()).hex(),
         "da_id": da_id.hex(),
-        "sequencer": sequencer.hex(),
+        "batch_signer": account_address(key.public_key).hex(),
         "settled": None if config.sovereign else settled,
         "evm": json.loads(evm),
     }

@@ -88,7 +88,7 @@ def check(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
 
 def _one_path_each(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
     """Every chain is served at the path that is its name."""
-    paths: dict[str, str] = {"metrics": "the server's own"}
+    paths: dict[str, str] = {"metrics": "the server's own", "stack": "the server's own"}
     for layer, names in (("availability", config.availability), ("settlement", config.settlement), ("rollup", config.rollup)):
         for name in names:
             if name in paths:

@@ -1,0 +1,242 @@
+"""A rollup of a stack: sequencer, batcher and proposer over its DA layer and its settlement.
+
+    context.supervisor.add("alpha", "opening", partial(open_rollup, context, "alpha", square, base, closing))
+
+Opening is a supervised service of the rollup's own group: what it adds runs beside it, and what it meets (a corrupt store, a
+settlement node that is away) is this rollup's affair alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from dougong._native import Evm
+from dougong.availability.layer import SquareClient
+from dougong.crypto.hashing import sha256
+from dougong.errors import StoreCorrupt
+from dougong.rpc.ethereum import EthereumApi
+from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig, PublishedBlocks
+from dougong.services.chain import RollupChain
+from dougong.services.fixing import SettledFix
+from dougong.services.follower import FOLLOWER_TABLES, Follower
+from dougong.services.inbox import Inbox
+from dougong.services.journal import Journal
+from dougong.services.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
+from dougong.services.sequencer import Sequencer, SequencerConfig
+from dougong.services.sources import BatchSource, SettledSource, SovereignSource
+from dougong.services.threads import in_thread
+from dougong.settlement.client import SettlementClient
+from dougong.settlement.encoding import RollupConfig as Registration
+from dougong.stack.config import RollupConfig
+from dougong.stack.context import Context
+from dougong.stack.events import Event
+from dougong.stack.genesis import SPEC_VERSION
+from dougong.stack.settlements import SettlementChain
+from dougong.stack.squares import AttestedSquare, Square
+from dougong.store import Store
+from dougong.types import Namespace
+
+__all__ = ["open_rollup"]
+
+SHARE_ROOM = 450  # bytes of a blob that a share surely holds
+MAX_BLOB_BYTES = 1_500_000
+SETTLEMENT_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What both kinds of rollup start with."""
+
+    context: Context
+    name: str
+    config: RollupConfig
+    home: Path
+    evm: Evm
+    chain: RollupChain
+    journal: Journal
+    store: Store
+    square: Square
+    registry: CollectorRegistry
+
+    @property
+    def namespace(self) -> Namespace:
+        return Namespace.user(self.name.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A rollup's place on its settlement chain."""
+
+    base: SettlementChain
+    client: SettlementClient
+    attested: AttestedSquare
+    rollup_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    inbox: Inbox | None
+    sequencer: Sequencer
+    batcher: Batcher
+    proposer: Proposer | None
+
+    def starts(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        if self.inbox is not None:
+            yield "inbox", self.inbox.run
+        yield "sequencer", self.sequencer.run
+        yield "batcher", self.batcher.run
+        if self.proposer is not None:
+            yield "proposer", self.proposer.run
+
+
+async def open_rollup(context: Context, name: str, square: Square, base: SettlementChain | None, closing: AsyncExitStack) -> None:
+    """Opens the stores, registers the rollup if need be, serves it at /name and adds its services. Whole or not at all: what it
+    opened before an error is closed again; after success it closes with `closing`."""
+    async with AsyncExitStack() as opened:
+        ground = await _open_ground(context, name, square, opened)
+        settled = None if base is None else await _settle(ground, base, closing)
+        services = await _compose(ground, settled)
+        api = EthereumApi(services.sequencer)
+        opened.callback(api.close)
+        context.server.mount(name, api.methods, api.health)
+        closing.push_async_exit(opened.pop_all())
+    context.metrics.join(ground.registry)
+    for service, start in services.starts():
+        context.supervisor.add(name, service, start)
+    facts: dict[str, object] = {
+        "layer": "rollup",
+        "url": context.server.url(name),
+        "chain_id": context.config.chain_id(name),
+        "genesis": sha256(context.documents.rollup[name]).hex(),
+        "settlement": None if settled is None else settled.base.name,
+        "rollup_id": None if settled is None else settled.rollup_id,
+    }
+    context.report(Event("chain", name, facts))
+
+
+async def _open_ground(context: Context, name: str, square: Square, opened: AsyncExitStack) -> _Ground:
+    home = context.disk.home("rollup", name)
+    genesis = json.dumps(json.loads(context.documents.rollup[name])["evm"])
+    evm = await in_thread(Evm, str(home / "evm"), genesis)
+    opened.push_async_callback(in_thread, evm.close)
+    journal = await Journal.open(home / "journal")
+    opened.callback(journal.close)
+    store = await in_thread(Store, home / "services", (*FOLLOWER_TABLES, *BATCHER_TABLES, *PROPOSER_TABLES))
+    opened.callback(store.close)
+    chain = await RollupChain.open(evm)
+    return _Ground(context, name, context.config.rollup[name], home, evm, chain, journal, store, square, CollectorRegistry())
+
+
+async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack) -> _Settled:
+    context, config, name = ground.context, ground.config, ground.name
+    attested = await ground.square.attested_on(base, shared)
+    proposer = context.keys.account(f"proposer.{name}").address
+    registration = Registration(
+        namespace=ground.namespace,
+        attestations=attested.attestations.contract,
+        da_id=ground.square.da_id,
+        sequencer=context.keys.account(f"sequencer.{name}").address,
+        verifier=await base.deployment.verifier(name, proposer, config.window),
+        genesis_state=ground.evm.genesis_hash,
+        spec_version=SPEC_VERSION,
+        force_delay=config.force_delay,
+        sequencer_timeout=config.sequencer_timeout,
+    )
+    rollup_id = await base.deployment.rollup(name, registration)
+    client = base.client(context, f"sequencer.{name}")
+    if (await client.rollup(rollup_id)).genesis_state != ground.evm.genesis_hash:
+        raise StoreCorrupt(
+            f"rollup {rollup_id} on {base.name} was registered with another genesis than {name}'s",
+            remedy="restore data_dir/deployment, or start anew with another data_dir",
+        )
+    return _Settled(base, client, attested, rollup_id)
+
+
+async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
+    context, config, name = ground.context, ground.config, ground.name
+    inbox = None
+    if settled is not None:
+        inbox = Inbox(settled.client, rollup_id=settled.rollup_id, poll_s=SETTLEMENT_POLL_S, log=context.log)
+    ignored = frozenset(bytes.fromhex(address[2:]) for address in config.ignore_senders)
+    sequencer = await Sequencer.open(
+        ground.chain,
+        inbox,
+        ground.journal,
+        SequencerConfig(block_time=config.block_time_ms / 1000, ignore_senders=ignored),
+        name=name,
+        registry=ground.registry,
+        log=context.log,
+    )
+    da = ground.square.client(f"sequencer.{name}")
+    published = PublishedBlocks(ground.journal.inbox_accumulator, ground.journal.set_inbox)
+    source, fix = _source(ground, settled, da)
+    follower = await Follower.open(ground.chain, source, ground.store, own=published, requeue=sequencer.requeue, log=context.log)
+    batcher = Batcher(
+        ground.chain,
+        da,
+        follower,
+        published,
+        ground.store,
+        BatcherConfig(
+            namespace=ground.namespace,
+            signer=da.address,
+            interval=config.batch_interval_ms / 1000,
+            max_blob_bytes=_blob_limit(context.config.availability[config.availability].max_square_size),
+        ),
+        fix=fix,
+        name=name,
+        registry=ground.registry,
+        log=context.log,
+    )
+    proposer = None if settled is None else await _proposer(ground, settled, follower)
+    return _Services(inbox, sequencer, batcher, proposer)
+
+
+def _source(ground: _Ground, settled: _Settled | None, da: SquareClient) -> tuple[BatchSource, SettledFix | None]:
+    """Where the rollup's batches are read from, and how they get there."""
+    da_id, namespace = ground.square.da_id, ground.namespace
+    if settled is None:
+        return SovereignSource(da, da_id=da_id, namespace=namespace, sequencer=da.address), None
+    rollup_id, attested = settled.rollup_id, settled.attested
+    fix = SettledFix(
+        settled.client,
+        attested.attestations,
+        da,
+        attested.history,
+        rollup_id=rollup_id,
+        poll_s=SETTLEMENT_POLL_S,
+        log=ground.context.log,
+    )
+    attested.wanted.append(fix)
+    return SettledSource(settled.client, da, rollup_id=rollup_id, da_id=da_id, namespace=namespace), fix
+
+
+def _blob_limit(width: int) -> int:
+    """A blob that fits well into a square of `width` shares a side, other rollups' beside it."""
+    return min(MAX_BLOB_BYTES, width * width * SHARE_ROOM * 3 // 4)
+
+
+async def _proposer(ground: _Ground, settled: _Settled, follower: Follower) -> Proposer:
+    context, name = ground.context, ground.name
+    return await Proposer.open(
+        settled.base.client(context, f"proposer.{name}"),
+        follower,
+        ground.store,
+        ProposerConfig(
+            chain_id=settled.base.chain_id,
+            contract=settled.base.contract,
+            rollup_id=settled.rollup_id,
+            genesis_state=ground.evm.genesis_hash,
+            spec_version=SPEC_VERSION,
+            claim_interval=ground.config.claim_interval_ms / 1000,
+        ),
+        name=name,
+        registry=ground.registry,
+        log=context.log,
+    )

@@ -1,0 +1,180 @@
+"""A whole stack in one process.
+
+    async with running(config, report, log) as stack:
+        await stack.opened()                        # every chain is up, or has said why not
+        await asyncio.Event().wait()                # until cancelled
+
+Start: lock `data_dir`; settle keys and genesis documents; take the port; then the DA chains, the settlement chains with their
+contracts, and the rollups, each once what it stands on is up. Stop, in the opposite order: no more requests, no more services,
+stores closed. A kill -9 is a stop like any other: everything resumes from what is durable.
+
+Each chain is a group of supervised services, and so is its opening: a settlement node that is away or a rollup's corrupt store is
+reported, and the other chains go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from dougong.errors import ConfigError
+from dougong.rpc.protocol import Methods
+from dougong.rpc.server import RpcServer
+from dougong.services.supervisor import ServiceState, ServiceStatus, Supervisor
+from dougong.stack.config import StackConfig
+from dougong.stack.context import Context
+from dougong.stack.disk import Disk
+from dougong.stack.events import Event, Report
+from dougong.stack.genesis import settle_genesis
+from dougong.stack.keys import Keyring
+from dougong.stack.metrics import Metrics
+from dougong.stack.rollups import open_rollup
+from dougong.stack.settlements import SettlementChain, open_settlement, start_settlement
+from dougong.stack.squares import Square, open_square
+
+__all__ = ["Stack", "running"]
+
+OPENING = "opening"
+WATCH_S = 0.05
+INFO = "stack"
+
+
+class Stack:
+    """The chains of a stack as they come up. `facts` has what the `chain` event of each one that is up said."""
+
+    def __init__(self, context: Context, closing: AsyncExitStack) -> None:
+        self._closing = closing
+        self._report = context.report
+        self.context = replace(context, report=self._note)
+        self.facts: dict[str, dict[str, object]] = {}
+        self._squares: dict[str, Square] = {}
+        self._urls: dict[str, str] = {}
+        self._settlements: dict[str, SettlementChain] = {}
+        self._begun: set[str] = set()
+        self._said: dict[tuple[str, str], str] = {}
+
+    @property
+    def url(self) -> str:
+        """Of the API as a whole."""
+        return self.context.server.url("")
+
+    async def opened(self) -> None:
+        """Returns once every chain that can be opened is up or has met an error (and may be trying again). Raises `ConfigError`
+        if stack.toml is at fault, and the error if no chain at all came up."""
+        while not all(_decided(service) for service in self._openings()):  # noqa: ASYNC110  states change in many places
+            await asyncio.sleep(WATCH_S)
+        failures = [self.context.supervisor.failure(service.group) for service in self._openings()]
+        for failure in failures:
+            if isinstance(failure, ConfigError) or (failure is not None and not self.facts):
+                raise failure
+
+    async def info(self) -> dict[str, object]:
+        """What `GET /stack` answers: the chains with their genesis hashes, the rollups' documents, and how the services do."""
+        services = [
+            {
+                "chain": s.group,
+                "service": s.name,
+                "state": s.state.value,
+                "restarts": s.restarts,
+                "error": s.error,
+                "remedy": s.remedy,
+            }
+            for s in self.context.supervisor.status()
+        ]
+        documents = {name: json.loads(raw) for name, raw in self.context.documents.rollup.items()}
+        return {"chains": self.facts, "documents": documents, "services": services}
+
+    # --- coming up --------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Adds the opening of every chain whose ground is up."""
+        config = self.context.config
+        for name in config.availability:
+            self._open(name, partial(self._open_square, name))
+        for name in config.settlement:
+            self._open(name, partial(self._open_settlement, name))
+        for name, rollup in config.rollup.items():
+            if rollup.availability in self._squares and (rollup.settlement is None or rollup.settlement in self._settlements):
+                self._open(name, partial(self._open_rollup, name))
+
+    def _open(self, name: str, start: Callable[[], Awaitable[None]]) -> None:
+        if name not in self._begun:
+            self._begun.add(name)
+            self.context.supervisor.add(name, OPENING, start)
+
+    async def _open_square(self, name: str) -> None:
+        self._squares[name] = await open_square(self.context, name, self._closing)
+        self.begin()
+
+    async def _open_settlement(self, name: str) -> None:
+        if name not in self._urls:
+            self._urls[name] = await start_settlement(self.context, name, self._closing)
+        self._settlements[name] = await open_settlement(self.context, name, self._urls[name], self._closing)
+        self.begin()
+
+    async def _open_rollup(self, name: str) -> None:
+        config = self.context.config.rollup[name]
+        base = None if config.settlement is None else self._settlements[config.settlement]
+        await open_rollup(self.context, name, self._squares[config.availability], base, self._closing)
+
+    # --- telling ----------------------------------------------------------------------------------------------------
+
+    def _openings(self) -> list[ServiceStatus]:
+        return [service for service in self.context.supervisor.status() if service.name == OPENING]
+
+    def _note(self, event: Event) -> None:
+        if event.kind in ("chain", "deployed"):
+            self.facts.setdefault(event.name, {}).update(event.facts)
+        self._report(event)
+
+    async def watch(self) -> None:
+        """Reports each service's new error once."""
+        while True:
+            for service in self.context.supervisor.status():
+                key, error = (service.group, service.name), service.error
+                if error and self._said.get(key) != error:
+                    self._said[key] = error
+                    final = service.state is ServiceState.FAILED
+                    facts: dict[str, object] = {"service": service.name, "error": error, "remedy": service.remedy}
+                    self._report(Event("failed" if final else "waiting", service.group, facts))
+            await asyncio.sleep(WATCH_S)
+
+
+def _decided(service: ServiceStatus) -> bool:
+    return service.restarts > 0 or service.state in (ServiceState.FINISHED, ServiceState.FAILED, ServiceState.STOPPED)
+
+
+@asynccontextmanager
+async def running(config: StackConfig, report: Report, log: structlog.typing.FilteringBoundLogger) -> AsyncIterator[Stack]:
+    """Starts the stack, and stops it in order when the block ends. Raises `Rejected` if another process runs on `data_dir`,
+    `ConfigError` if the port is taken or stack.toml describes other chains than the folder holds."""
+    disk = Disk(config.data_dir)
+    with disk.locked():
+        metrics = Metrics()
+        keys = Keyring.open(disk.keys, dev=config.dev)
+        documents = settle_genesis(config, disk, keys)
+        server = RpcServer.bind(config.api.host, config.api.port, registry=metrics.registry)
+        supervisor = Supervisor(log=log, registry=metrics.registry)
+        context = Context(config, disk, keys, documents, server, supervisor, metrics, report, log)
+        async with AsyncExitStack() as closing:  # the stores, which close last
+            stack = Stack(context, closing)
+            server.mount(INFO, Methods(), stack.info)
+            stack.begin()
+            async with asyncio.TaskGroup() as group:
+                serving = group.create_task(server.run())
+                supervising = group.create_task(supervisor.run())
+                watching = group.create_task(stack.watch())
+                try:
+                    disk.write(disk.running, json.dumps({"url": stack.url}).encode())
+                    yield stack
+                finally:
+                    for task in (serving, watching, supervising):
+                        task.cancel()
+                        await asyncio.wait([task])
+                    disk.running.unlink(missing_ok=True)

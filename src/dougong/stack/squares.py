@@ -1,0 +1,125 @@
+"""A DA chain of a stack, and the attestors and relayers that carry its data roots to settlement.
+
+square = await open_square(context, "square", closing)
+attested = await square.attested_on(base)           # contract, attestor and relayer; one for each settlement chain
+da = square.client("sequencer.alpha")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from dougong.availability.app import SquareApplication
+from dougong.availability.attestor import TABLES, Attestor
+from dougong.availability.layer import SquareClient, SquareLayer
+from dougong.consensus.genesis import Genesis
+from dougong.consensus.solo import Solo, SoloOptions
+from dougong.rpc.node import availability_methods, chain_health, consensus_methods
+from dougong.services.attesting import AttestorService, DataRootHistory
+from dougong.services.fixing import SettledFix
+from dougong.services.relayer import Relayer, RelayerConfig
+from dougong.services.threads import in_thread
+from dougong.settlement.attestations import AttestationsClient
+from dougong.stack.context import Context
+from dougong.stack.events import Event
+from dougong.stack.settlements import SettlementChain
+from dougong.store import Store
+from dougong.types import Attestor as AttestorKey
+
+__all__ = ["AttestedSquare", "Square", "open_square"]
+
+ATTESTOR_POWER = 10
+ATTEST_EVERY_S = 30.0  # where nobody waits; a batcher that waits is served at once
+
+
+@dataclass(slots=True)
+class AttestedSquare:
+    """A DA chain's data roots on one settlement chain. `wanted` are those who may wait for a height."""
+
+    attestations: AttestationsClient
+    history: DataRootHistory
+    wanted: list[SettledFix] = field(default_factory=list)
+
+    def height_wanted(self) -> int:
+        return max((fix.waiting_for for fix in self.wanted), default=0)
+
+
+class Square:
+    """One DA chain in this process."""
+
+    def __init__(self, context: Context, name: str, genesis: Genesis, layer: SquareLayer) -> None:
+        self._context = context
+        self.name = name
+        self.da_id = genesis.hash
+        self.layer = layer
+        self._attestor: AttestorService | None = None
+        self._attested: dict[str, AttestedSquare] = {}
+        self._opening = asyncio.Lock()
+
+    def client(self, role: str) -> SquareClient:
+        """The layer for one account. One client a role: it counts the account's sequence."""
+        return self.layer.client(self._context.keys.account(role))
+
+    async def attested_on(self, settlement: SettlementChain, closing: AsyncExitStack) -> AttestedSquare:
+        """Deploys the attestations contract and starts attestor and relayer, once for each settlement chain."""
+        async with self._opening:
+            if settlement.name not in self._attested:
+                self._attested[settlement.name] = await self._attest(settlement, closing)
+            return self._attested[settlement.name]
+
+    async def _attest(self, settlement: SettlementChain, closing: AsyncExitStack) -> AttestedSquare:
+        context, attestor = self._context, await self._attestor_service(closing)
+        attestors = (AttestorKey(attestor.address, ATTESTOR_POWER),)
+        contract = await settlement.deployment.attestations(self.name, self.da_id, attestors)
+        client = AttestationsClient(settlement.rpc, contract, settlement.transactor(context, f"relayer.{settlement.name}"))
+        attested = AttestedSquare(client, DataRootHistory(self.client(f"attestor.{self.name}")))
+        relayer = Relayer(
+            client,
+            attestors,
+            {attestor.address: attestor},
+            self.da_id,
+            RelayerConfig(interval=ATTEST_EVERY_S, poll_s=0.1),
+            wanted=attested.height_wanted,
+            log=context.log,
+        )
+        context.supervisor.add(self.name, f"relayer to {settlement.name}", relayer.run)
+        return attested
+
+    async def _attestor_service(self, closing: AsyncExitStack) -> AttestorService:
+        if self._attestor is None:
+            context = self._context
+            store = await in_thread(Store, context.disk.home("availability", self.name, "attestor"), TABLES)
+            closing.callback(store.close)
+            key = context.keys.account(f"attestor.{self.name}")
+            attestor = await in_thread(Attestor, store, key, self.da_id)
+            da = self.client(f"attestor.{self.name}")
+            registry = CollectorRegistry()
+            self._attestor = AttestorService(attestor, da, poll_s=0.1, registry=registry, log=context.log)
+            context.metrics.join(registry)
+            context.supervisor.add(self.name, "attestor", self._attestor.run)
+        return self._attestor
+
+
+async def open_square(context: Context, name: str, closing: AsyncExitStack) -> Square:
+    """Starts the chain and serves it at /name. Whole or not at all."""
+    config = context.config.availability[name]
+    genesis = Genesis.parse(context.documents.availability[name])
+    home = context.disk.home("availability", name)
+    async with AsyncExitStack() as opened:
+        app = await SquareApplication.open(home / "application")
+        opened.push_async_callback(app.close)
+        options = SoloOptions(block_time=config.block_time_ms / 1000)
+        chain = await Solo.open(home / "consensus", genesis, context.keys.validator(name), app, options)
+        opened.push_async_callback(chain.close)
+        layer = SquareLayer(chain, app)
+        methods = consensus_methods(genesis.raw, chain).include(availability_methods(layer, chain))
+        context.server.mount(name, methods, chain_health(chain))
+        closing.push_async_exit(opened.pop_all())
+    context.supervisor.add(name, "consensus", chain.run)
+    facts: dict[str, object] = {"layer": "availability", "url": context.server.url(name), "genesis": genesis.hash.hex()}
+    context.report(Event("chain", name, facts))
+    return Square(context, name, genesis, layer)
