@@ -1,8 +1,10 @@
 //! Bindings of `dougong-square`. Long calls release the GIL; malformed arguments raise `ValueError`.
 
 use dougong_square::nmt::{NODE, Node};
-use dougong_square::{Axis, ExtendedSquare, NAMESPACE, Repaired, SHARE, repair};
-use pyo3::exceptions::{PyIndexError, PyValueError};
+use dougong_square::{
+    Axis, ExtendedSquare, NAMESPACE, RepairError, Repaired, SHARE, SquareError, repair,
+};
+use pyo3::exceptions::{PyIndexError, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList};
@@ -51,7 +53,10 @@ impl PyExtendedSquare {
     fn new(py: Python<'_>, original: &[u8]) -> PyResult<Self> {
         py.detach(|| ExtendedSquare::new(original))
             .map(Self)
-            .map_err(|error| PyValueError::new_err(error.to_string()))
+            .map_err(|error| match error {
+                SquareError::Memory => PyMemoryError::new_err(error.to_string()),
+                _ => PyValueError::new_err(error.to_string()),
+            })
     }
 
     #[getter]
@@ -147,11 +152,16 @@ fn repair_square<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (rows, columns) = (nodes(&row_roots)?, nodes(&column_roots)?);
     let given: Vec<Option<&[u8]>> = cells.iter().map(|cell| cell.as_deref()).collect();
-    let repaired = py.detach(|| repair(&given, &rows, &columns)).map_err(|_| {
-        PyValueError::new_err(format!(
-            "repair takes 2k row and 2k column roots and 4k² cells of {SHARE} bytes or None"
-        ))
-    })?;
+    let repaired = py
+        .detach(|| repair(&given, &rows, &columns))
+        .map_err(|error| match error {
+            RepairError::Memory => {
+                PyMemoryError::new_err("no memory is left for the extended square")
+            }
+            RepairError::Shape => PyValueError::new_err(format!(
+                "repair takes 2k row and 2k column roots and 4k² cells of {SHARE} bytes or None"
+            )),
+        })?;
     match repaired {
         Repaired::Square(square) => Ok(Bound::new(py, PyExtendedSquare(*square))?.into_any()),
         Repaired::BadEncoding {

@@ -1,6 +1,6 @@
 //! Namespaced Merkle trees as celestiaorg/nmt makes them: 29-byte namespaces, SHA-256, the highest namespace ignored.
 
-use crate::sha::{LANES, digests, pad};
+use crate::sha::{BLOCK, LANES, digests, pad};
 use crate::{NAMESPACE, PARITY, SHARE};
 use sha2::{Digest, Sha256};
 
@@ -29,18 +29,31 @@ pub fn namespace_of(share: &[u8]) -> Namespace {
         .expect("a share is longer than a namespace")
 }
 
-/// The digests of leaves: sha256(0x00 | namespace | share) for each share of `shares`.
+/// The digests of leaves: sha256(0x00 | namespace | share) for each share of `shares`. Seven of a message's nine blocks lie
+/// within the share and are hashed where they are.
 pub fn leaf_digests(shares: &[u8], out: &mut [[u8; 32]], namespace: impl Fn(usize) -> Namespace) {
     const LENGTH: usize = 1 + NAMESPACE + SHARE;
-    let mut messages = [pad([0u8; 576], LENGTH); LANES];
-    let mut at = 0;
-    for (out, shares) in out.chunks_mut(LANES).zip(shares.chunks(LANES * SHARE)) {
-        for (lane, share) in shares.chunks_exact(SHARE).enumerate() {
-            messages[lane][1..=NAMESPACE].copy_from_slice(&namespace(at + lane));
-            messages[lane][1 + NAMESPACE..LENGTH].copy_from_slice(share);
+    const HEAD: usize = BLOCK - 1 - NAMESPACE;
+    const TAIL: usize = (SHARE - HEAD) / BLOCK * BLOCK + HEAD;
+    let mut heads = [[0u8; BLOCK]; LANES];
+    let mut tails = [pad([0u8; BLOCK], LENGTH); LANES];
+    for (pair, out) in out.chunks_mut(LANES).enumerate() {
+        let mut bodies = [&shares[..0]; LANES];
+        for lane in 0..LANES {
+            // An odd leaf is hashed twice; there is one only in a square of width 1.
+            let at = LANES * pair + lane.min(out.len() - 1);
+            let share = &shares[at * SHARE..][..SHARE];
+            heads[lane][1..=NAMESPACE].copy_from_slice(&namespace(at));
+            heads[lane][1 + NAMESPACE..].copy_from_slice(&share[..HEAD]);
+            tails[lane][..SHARE - TAIL].copy_from_slice(&share[TAIL..]);
+            bodies[lane] = &share[HEAD..TAIL];
         }
-        out.copy_from_slice(&digests(&messages)[..out.len()]);
-        at += LANES;
+        let parts = [
+            heads.each_ref().map(|h| h.as_slice()),
+            bodies,
+            tails.each_ref().map(|t| t.as_slice()),
+        ];
+        out.copy_from_slice(&digests(&parts)[..out.len()]);
     }
 }
 
@@ -68,7 +81,11 @@ fn reduce(nodes: &mut [Node]) -> Result<(), Unordered> {
             message[1..1 + NODE].copy_from_slice(&nodes[child]);
             message[1 + NODE..LENGTH].copy_from_slice(&nodes[child + 1]);
         }
-        for (lane, digest) in digests(&messages).iter().enumerate().take(lanes) {
+        for (lane, digest) in digests(&[messages.each_ref().map(|m| m.as_slice())])
+            .iter()
+            .enumerate()
+            .take(lanes)
+        {
             let child = 2 * (first + lane);
             let highest = if *min(&nodes[child + 1]) == PARITY {
                 child

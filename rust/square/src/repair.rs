@@ -5,8 +5,9 @@
 //! compared, so that a root over cells which are not a codeword is found where rsmt2d would trust the root.
 
 use crate::nmt::{self, Node};
-use crate::square::{Axis, ExtendedSquare, cell_namespace, code};
+use crate::square::{Axis, ExtendedSquare, cell_namespace, code, room};
 use crate::{MAX_SQUARE_SIZE, SHARE};
+use memmap2::MmapMut;
 use rayon::prelude::*;
 
 #[derive(Debug)]
@@ -27,12 +28,14 @@ pub enum Repaired {
 pub enum RepairError {
     /// The roots are not 2k row and 2k column roots for a k in range, or the cells not 4k² shares.
     Shape,
+    /// The machine has no room for the square.
+    Memory,
 }
 
 /// Cells known so far and axes proven so far.
 struct Crossword<'a> {
     k: usize,
-    cells: Vec<u8>,
+    cells: MmapMut,
     digests: Vec<[u8; 32]>,
     known: Vec<bool>,
     done: [Vec<bool>; 2],
@@ -63,7 +66,7 @@ pub fn repair(
     }
     let mut state = Crossword {
         k,
-        cells: vec![0; width * width * SHARE],
+        cells: room(width * width * SHARE).map_err(|_| RepairError::Memory)?,
         digests: vec![[0; 32]; width * width],
         known: cells.iter().map(Option::is_some).collect(),
         done: [vec![false; width], vec![false; width]],

@@ -3,6 +3,7 @@
 use crate::leopard::Code;
 use crate::nmt::{self, Namespace, NamespaceProof, Node, Tree};
 use crate::{MAX_SQUARE_SIZE, PARITY, SHARE};
+use memmap2::{MmapMut, MmapOptions};
 use rayon::prelude::*;
 use std::fmt;
 use std::sync::OnceLock;
@@ -19,6 +20,8 @@ pub enum SquareError {
     Shape(usize),
     /// The namespaces of an axis are not in order.
     Unordered(Axis, usize),
+    /// The machine has no room for the square.
+    Memory,
 }
 
 impl fmt::Display for SquareError {
@@ -28,6 +31,7 @@ impl fmt::Display for SquareError {
                 f,
                 "{bytes} bytes are not a square of {SHARE}-byte shares with a power of two up to {MAX_SQUARE_SIZE} as its width"
             ),
+            Self::Memory => write!(f, "no memory is left for the extended square"),
             Self::Unordered(axis, index) => {
                 write!(f, "the namespaces of {axis:?} {index} are not in order")
             }
@@ -43,6 +47,17 @@ pub(crate) fn code(k: usize) -> &'static Code {
     CODES[k.trailing_zeros() as usize].get_or_init(|| Code::new(k))
 }
 
+/// Zeroed memory for cells, in huge pages where the system has them: a square is mostly first touches.
+pub(crate) fn room(bytes: usize) -> Result<MmapMut, SquareError> {
+    let map = MmapOptions::new()
+        .len(bytes)
+        .map_anon()
+        .map_err(|_| SquareError::Memory)?;
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage);
+    Ok(map)
+}
+
 /// The namespace of a cell in its row's and its column's tree.
 pub(crate) fn cell_namespace(k: usize, row: usize, column: usize, share: &[u8]) -> Namespace {
     if row < k && column < k {
@@ -56,7 +71,7 @@ pub(crate) fn cell_namespace(k: usize, row: usize, column: usize, share: &[u8]) 
 pub struct ExtendedSquare {
     k: usize,
     /// 2k x 2k shares, row by row.
-    cells: Vec<u8>,
+    cells: MmapMut,
     /// The leaf digest of each cell: the same in its row's tree and its column's.
     digests: Vec<[u8; 32]>,
     row_roots: Vec<Node>,
@@ -69,7 +84,7 @@ impl ExtendedSquare {
     ///
     /// 1. Each original row: append its parity, hash its leaves, make its tree.
     /// 2. Each original column: compute its parity.
-    /// 3. Each parity row: gather it from the columns, then as in 1.
+    /// 3. Each parity row: append its parity, hash and make its tree as in 1.
     /// 4. Each column: make its tree from the leaves hashed in 1 and 3.
     pub fn new(original: &[u8]) -> Result<Self, SquareError> {
         let count = original.len() / SHARE;
@@ -82,7 +97,7 @@ impl ExtendedSquare {
             return Err(SquareError::Shape(original.len()));
         }
         let (code, half) = (code(k), k * SHARE);
-        let mut cells = vec![0u8; 4 * original.len()];
+        let mut cells = room(4 * original.len())?;
         let mut digests = vec![[0u8; 32]; 4 * count];
         let (top, bottom) = cells.split_at_mut(2 * original.len());
         let (top_digests, bottom_digests) = digests.split_at_mut(2 * count);
@@ -100,17 +115,27 @@ impl ExtendedSquare {
             })
             .collect::<Result<Vec<Node>, SquareError>>()?;
 
-        let column_parity: Vec<Vec<u8>> = (0..k)
-            .into_par_iter()
-            .map(|column| {
-                let mut work = Vec::with_capacity(half);
-                for row in original.chunks_exact(half) {
-                    work.extend_from_slice(&row[column * SHARE..][..SHARE]);
+        // Each task takes some columns at once, as many as its cache holds.
+        let tile = (256 / k).clamp(1, k) * SHARE;
+        let mut tiles: Vec<Vec<&mut [u8]>> =
+            (0..half / tile).map(|_| Vec::with_capacity(k)).collect();
+        for row in bottom.chunks_exact_mut(2 * half) {
+            for (tile, cells) in tiles.iter_mut().zip(row[..half].chunks_exact_mut(tile)) {
+                tile.push(cells);
+            }
+        }
+        tiles.into_par_iter().enumerate().for_each_init(
+            || vec![0u8; k * tile],
+            |work, (index, parity)| {
+                for (to, row) in work.chunks_exact_mut(tile).zip(original.chunks_exact(half)) {
+                    to.copy_from_slice(&row[index * tile..][..tile]);
                 }
-                code.encode_in_place(&mut work, SHARE);
-                work
-            })
-            .collect();
+                code.encode_in_place(work, tile);
+                for (cells, from) in parity.into_iter().zip(work.chunks_exact(tile)) {
+                    cells.copy_from_slice(from);
+                }
+            },
+        );
 
         row_roots.par_extend(
             bottom
@@ -119,9 +144,6 @@ impl ExtendedSquare {
                 .enumerate()
                 .map(|(row, (cells, digests))| {
                     let (left, right) = cells.split_at_mut(half);
-                    for (cell, column) in left.chunks_exact_mut(SHARE).zip(&column_parity) {
-                        cell.copy_from_slice(&column[row * SHARE..][..SHARE]);
-                    }
                     code.encode(left, right, SHARE);
                     hash_row(k, k + row, cells, digests).expect("parity rows have one namespace")
                 }),
@@ -139,7 +161,7 @@ impl ExtendedSquare {
 
     pub(crate) fn assemble(
         k: usize,
-        cells: Vec<u8>,
+        cells: MmapMut,
         digests: Vec<[u8; 32]>,
         row_roots: Vec<Node>,
         column_roots: Vec<Node>,

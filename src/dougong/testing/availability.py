@@ -9,9 +9,10 @@ layer's own verifier: every answer is checked by it, and so are forged answers, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -135,14 +136,15 @@ async def _check_together(layer: DataAvailability, verifier: Verifier) -> None:
 async def _check_unknown_heights(layer: DataAvailability) -> None:
     user = Namespace.user(b"law")
     for height in (0, -1, await layer.latest() + 1_000_000):
-        for name, call in {
-            "header": layer.header(height),
-            "blobs": layer.blobs(height, user),
-            "sample": layer.sample(height, 0, 0),
-            "shares": layer.shares(height),
-        }.items():
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "header": partial(layer.header, height),
+            "blobs": partial(layer.blobs, height, user),
+            "sample": partial(layer.sample, height, 0, 0),
+            "shares": partial(layer.shares, height),
+        }
+        for name, call in calls.items():
             try:
-                await call
+                await call()
             except NotFound:
                 continue
             raise AssertionError(f"{name}({height}) raises NotFound")
