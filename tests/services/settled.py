@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dougong._native import Evm
 from dougong.availability.app import SquareApplication
@@ -51,10 +52,10 @@ FORCE_DELAY, SEQUENCER_TIMEOUT = 3_600, 3_600
 
 
 @asynccontextmanager
-async def running(*services: Callable[[], object]) -> AsyncIterator[None]:
+async def running(*services: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Runs services beside a test; one that fails fails the test."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(service()) for service in services]  # type: ignore[arg-type]
+        tasks = [group.create_task(service()) for service in services]
         try:
             yield
         finally:
