@@ -1,6 +1,7 @@
 """The availability layer: blobs in squares, erasure coded in two dimensions, with proofs; bit-exact with Celestia's formats.
 
-In process: `SquareLayer` over `SquareApplication`. Building: `build_square`, `construct_square`, `ServedSquare`. Checking: the `verify_*` functions, which trust only a data root.
+A chain in this process: `SquareApplication`, `SquareLayer`. Building: `build_square`, `construct_square`, `ServedSquare`.
+Checking: the `verify_*` functions, which trust only a data root.
 """
 
 from dougong.availability.app import SquareApplication
