@@ -27,7 +27,7 @@ from dougong.codec import bech32
 from dougong.codec.protobuf import Reader, Writer, read_varint, varint
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key, secp256k1_verify
-from dougong.errors import InvalidBlob, InvalidInput, InvalidTransaction
+from dougong.errors import InvalidBlob, InvalidInput, InvalidNamespace, InvalidTransaction
 from dougong.types import Blob
 
 ADDRESS_PREFIX = "celestia"
@@ -94,14 +94,14 @@ def check_blob_tx(raw: bytes, chain_id: str) -> PaidBlobs:
         if blob_tx is None:
             raise InvalidTransaction("not a blob transaction, which are the only ones here")
         signed = parse_signed_tx(blob_tx.tx)
-    except (InvalidTransaction, InvalidBlob):
+        signer = account_address(signed.public_key)
+        if not secp256k1_verify(signed.public_key, signed.digest(chain_id), signed.signature):
+            raise InvalidTransaction(f"the signature is not that of its key for chain {chain_id}")
+        _check_message(signed.message, signer, blob_tx)
+    except (InvalidTransaction, InvalidBlob, InvalidNamespace):
         raise
     except InvalidInput as error:
         raise InvalidTransaction(f"a blob transaction does not decode: {error}") from error
-    signer = account_address(signed.public_key)
-    if not secp256k1_verify(signed.public_key, signed.digest(chain_id), signed.signature):
-        raise InvalidTransaction(f"the signature is not that of its key for chain {chain_id}")
-    _check_message(signed.message, signer, blob_tx)
     return PaidBlobs(signer, signed.sequence, blob_tx.blobs)
 
 
