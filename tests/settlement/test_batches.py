@@ -30,7 +30,9 @@ async def raw_append(
         "square_path": list(square_path),
     } | changes
     place = (placement.height, placement.data_root, placement.start_share, placement.share_count)
-    return await (await world.raw(role)).send("append_batch", world.rollup_id, 0, place, tuple(parts.values()))
+    contract = await world.raw(role)
+    index = await contract.ask("batch_count", world.rollup_id)
+    return await contract.send("append_batch", world.rollup_id, index, 0, place, tuple(parts.values()))
 
 
 async def test_batches_are_read_back_as_they_were_appended(world: World) -> None:
@@ -88,6 +90,21 @@ async def test_only_the_sequencer_appends(world: World) -> None:
         await raw_append(world, placement, role="mallory")
     with pytest.raises(Rejected, match="only the sequencer"):
         await (await world.client("mallory")).append_empty_batch(world.rollup_id, 0)
+
+
+async def test_a_batch_gets_the_index_it_was_meant_for_or_none(world: World) -> None:
+    placement = world.publish(b"once")
+    proof = world.proof(placement, await world.attest())
+    sequencer = await world.client("sequencer")
+    for index in (1, 2**256 - 1):
+        with pytest.raises(Rejected, match="another batch has this index"):
+            await sequencer.append_batch(world.rollup_id, placement, 0, *proof, index=index)
+    assert (await sequencer.append_batch(world.rollup_id, placement, 0, *proof, index=0)).index == 0
+    with pytest.raises(Rejected, match="another batch has this index"):
+        await sequencer.append_batch(world.rollup_id, placement, 0, *proof, index=0)
+    with pytest.raises(Rejected, match="another batch has this index"):
+        await sequencer.append_empty_batch(world.rollup_id, 0, index=0)
+    assert (await sequencer.append_empty_batch(world.rollup_id, 0, index=1)).index == 1
 
 
 async def test_another_namespaces_blob_is_refused(world: World) -> None:

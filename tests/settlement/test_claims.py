@@ -39,6 +39,9 @@ async def test_a_claims_life(world: World) -> None:
     with pytest.raises(Rejected, match="not a pending claim"):
         await anyone.reject(identity)
     assert await proposer.post_claim(claim) == identity, "a lost answer is no error"
+    found, following = await anyone.claims(world.rollup_id, 0)
+    assert (found, following) == ([claim], await anyone.height() + 1)
+    assert await anyone.claims(world.rollup_id, following) == ([], following)
 
 
 async def test_only_the_proposer_claims(world: World) -> None:
