@@ -20,7 +20,6 @@ START = 1_800_000_000
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[EvmRollup]:
-    folder.mkdir(exist_ok=True)
     rollup = await EvmRollup.open(folder / "evm", GENESIS)
     try:
         yield rollup

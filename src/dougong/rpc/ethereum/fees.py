@@ -28,12 +28,13 @@ def fee_methods(chain: Chain) -> Methods:
     evm, options = chain.evm, chain.options
 
     def suggest(number: int) -> tuple[int, int]:
-        """(next base fee, tip)"""
+        """(base fee, tip): the latest block's base fee or the next one's, whichever is higher, so that the price suffices for
+        calls on the latest block as well as in the next."""
         header = evm.header(number)
         tip = options.tip
         if header.gas_used * 2 > header.gas_limit:
             tip = max(tip, rewards(header, [SUGGESTED_PERCENTILE])[0])
-        return after(header), tip
+        return max(header.base_fee, after(header)), tip
 
     def rewards(header: HeaderInfo, percentiles: list[float]) -> list[int]:
         """The tip that stands at each percentile of the block's gas, cheapest first."""
