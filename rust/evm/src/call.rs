@@ -12,11 +12,12 @@ use revm::primitives::hardfork::SpecId;
 use revm::{Database, ExecuteEvm};
 use serde_json::Value;
 
-use crate::chain::Chain;
+use crate::config::ChainConfig;
 use crate::error::{Error, Result};
 use crate::executor::BlockContext;
 use crate::sign::Fields;
 use crate::state::Overlay;
+use crate::store::Store;
 use crate::view::At;
 
 const TX_GAS: u64 = 21_000;
@@ -44,14 +45,14 @@ struct Call<'c> {
 }
 
 impl<'c> Call<'c> {
-    fn new(chain: &'c Chain, request_json: &str, number: u64) -> Result<Self> {
+    fn new(config: &ChainConfig, store: &'c Store, request_json: &str, number: u64) -> Result<Self> {
         let request: Value =
             serde_json::from_str(request_json).map_err(|error| Error::Invalid(format!("the call is not JSON: {error}")))?;
         if !request.is_object() {
             return Err(Error::Invalid("the call is not a JSON object".into()));
         }
         let fields = Fields(&request);
-        let (record, at) = chain.at(Some(number))?;
+        let (record, at) = At::open(store, Some(number))?;
         let header = record.sealed.header;
         let gas_price = fields.u128("gasPrice")?;
         let max_fee = fields.u128("maxFeePerGas")?;
@@ -85,8 +86,8 @@ impl<'c> Call<'c> {
             authorization_list: authorizations.into_iter().map(Either::Left).collect(),
         };
         let context = BlockContext {
-            chain_id: chain.config.chain_id,
-            spec: chain.config.spec(header.timestamp),
+            chain_id: config.chain_id,
+            spec: config.spec(header.timestamp),
             number: header.number,
             timestamp: header.timestamp,
             beneficiary: header.beneficiary,
@@ -165,15 +166,15 @@ fn outcome(result: ExecutionResult) -> Outcome {
 }
 
 /// Runs an eth_call request on the state after block `number`.
-pub fn call(chain: &Chain, request_json: &str, number: u64, gas_cap: u64) -> Result<Outcome> {
-    let mut call = Call::new(chain, request_json, number)?;
+pub fn call(config: &ChainConfig, store: &Store, request_json: &str, number: u64, gas_cap: u64) -> Result<Outcome> {
+    let mut call = Call::new(config, store, request_json, number)?;
     let gas = call.gas.unwrap_or(gas_cap).min(gas_cap);
     call.run(gas)?.map(outcome).map_err(|reason| Error::InvalidTransaction(reason.to_string()))
 }
 
 /// Finds a gas limit that suffices, as geth does. Without success, what the call came to at the highest limit.
-pub fn estimate_gas(chain: &Chain, request_json: &str, number: u64, gas_cap: u64) -> Result<Outcome> {
-    let mut call = Call::new(chain, request_json, number)?;
+pub fn estimate_gas(config: &ChainConfig, store: &Store, request_json: &str, number: u64, gas_cap: u64) -> Result<Outcome> {
+    let mut call = Call::new(config, store, request_json, number)?;
     let found = |gas| Ok(Outcome { success: true, data: Bytes::new(), gas });
     let mut high = call.highest(gas_cap)?;
     if call.is_plain_transfer()? && high >= TX_GAS && call.suffices(TX_GAS)? {

@@ -10,7 +10,7 @@ use crate::config::{ChainConfig, GenesisDocument, OUTBOX};
 use crate::derivation::{self, Ledger, Message};
 use crate::error::{Error, Result};
 use crate::executor::execute_block;
-use crate::node::{persist, root_hash, Link, NodeId, NodeSource};
+use crate::node::{persist, root_hash, Link, NodeId};
 use crate::state::{Account, Changes, Overlay};
 use crate::store::{transactions, HeaderRecord, Store};
 use crate::tx::{decode_all, SenderCache, SignedTx};
@@ -302,13 +302,7 @@ impl Chain {
 
     /// The state after block `number` (None: after the head), and its header.
     pub fn at(&self, number: Option<u64>) -> Result<(HeaderRecord, At<'_>)> {
-        let txn = self.store.read()?;
-        let head = self.store.head_number(&txn)?.ok_or_else(|| Error::Corrupt("the store has no head".into()))?;
-        let number = number.unwrap_or(head);
-        let record =
-            self.store.header(&txn, number)?.ok_or_else(|| Error::NotFound(format!("there is no block {number}")))?;
-        let root = record.state();
-        Ok((record, At::new(&self.store, txn, root, number == head)))
+        At::open(&self.store, number)
     }
 }
 
@@ -488,11 +482,5 @@ impl Ledger for Writer {
 
     fn build(&mut self, plan: Plan) -> Result<()> {
         self.run(plan)
-    }
-}
-
-impl NodeSource for Chain {
-    fn record(&self, id: NodeId) -> Result<Arc<crate::node::Node>> {
-        self.store.record(id)
     }
 }

@@ -7,13 +7,13 @@ use alloy_primitives::{keccak256, Address, Bloom, BloomInput, Bytes, Log, B256, 
 use alloy_trie::KECCAK_EMPTY;
 use serde_json::{json, Map, Value};
 
-use crate::chain::Chain;
 use crate::error::{Error, Result};
 use crate::node::root_hash;
 use crate::quantity;
 use crate::store::{transactions, withdrawals, HeaderRecord, ReceiptsRecord, Store, Txn};
 use crate::trie;
 use crate::tx::{self, effective_gas_price, Envelope};
+use crate::view::At;
 use crate::world;
 
 fn hex(value: impl core::fmt::LowerHex) -> Value {
@@ -166,32 +166,32 @@ impl Stored {
     }
 }
 
-pub fn block(chain: &Chain, number: u64, full: bool) -> Result<Vec<u8>> {
-    let txn = chain.store().read()?;
-    Ok(to_bytes(&Stored::load(chain.store(), &txn, number)?.block(full)?))
+pub fn block(store: &Store, number: u64, full: bool) -> Result<Vec<u8>> {
+    let txn = store.read()?;
+    Ok(to_bytes(&Stored::load(store, &txn, number)?.block(full)?))
 }
 
-pub fn transaction(chain: &Chain, hash: &B256) -> Result<Option<Vec<u8>>> {
-    at_place(chain, hash, Stored::transaction)
+pub fn transaction(store: &Store, hash: &B256) -> Result<Option<Vec<u8>>> {
+    at_place(store, hash, Stored::transaction)
 }
 
-pub fn receipt(chain: &Chain, hash: &B256) -> Result<Option<Vec<u8>>> {
-    at_place(chain, hash, Stored::receipt)
+pub fn receipt(store: &Store, hash: &B256) -> Result<Option<Vec<u8>>> {
+    at_place(store, hash, Stored::receipt)
 }
 
-fn at_place(chain: &Chain, hash: &B256, show: fn(&Stored, usize) -> Result<Value>) -> Result<Option<Vec<u8>>> {
-    let txn = chain.store().read()?;
-    let Some((number, index)) = chain.store().tx_place(&txn, hash)? else { return Ok(None) };
-    let stored = Stored::load(chain.store(), &txn, number)?;
+fn at_place(store: &Store, hash: &B256, show: fn(&Stored, usize) -> Result<Value>) -> Result<Option<Vec<u8>>> {
+    let txn = store.read()?;
+    let Some((number, index)) = store.tx_place(&txn, hash)? else { return Ok(None) };
+    let stored = Stored::load(store, &txn, number)?;
     if index >= stored.txs.len() {
         return Err(Error::Corrupt(format!("block {number} has no transaction {index}")));
     }
     Ok(Some(to_bytes(&show(&stored, index)?)))
 }
 
-pub fn block_receipts(chain: &Chain, number: u64) -> Result<Vec<u8>> {
-    let txn = chain.store().read()?;
-    let stored = Stored::load(chain.store(), &txn, number)?;
+pub fn block_receipts(store: &Store, number: u64) -> Result<Vec<u8>> {
+    let txn = store.read()?;
+    let stored = Stored::load(store, &txn, number)?;
     let receipts: Vec<Value> = (0..stored.txs.len()).map(|index| stored.receipt(index)).collect::<Result<_>>()?;
     Ok(to_bytes(&Value::Array(receipts)))
 }
@@ -248,18 +248,18 @@ fn alternatives<const N: usize>(value: Option<&Value>) -> Option<Vec<[u8; N]>> {
 }
 
 /// The logs of blocks first..=last that a filter selects.
-pub fn logs(chain: &Chain, filter_json: &str, first: u64, last: u64, limit: usize) -> Result<Vec<u8>> {
+pub fn logs(store: &Store, filter_json: &str, first: u64, last: u64, limit: usize) -> Result<Vec<u8>> {
     let filter = LogFilter::parse(filter_json)?;
-    let txn = chain.store().read()?;
+    let txn = store.read()?;
     let mut found = Vec::new();
     for number in first..=last {
-        let Some(record) = chain.store().header(&txn, number)? else {
+        let Some(record) = store.header(&txn, number)? else {
             return Err(missing(number));
         };
         if record.sealed.header.logs_bloom.is_zero() || !filter.may_match(&record.sealed.header.logs_bloom) {
             continue;
         }
-        let stored = Stored::load(chain.store(), &txn, number)?;
+        let stored = Stored::load(store, &txn, number)?;
         let mut log_index = 0;
         for (index, receipt) in stored.receipts.receipts.iter().enumerate() {
             for log in &receipt.logs {
@@ -277,8 +277,8 @@ pub fn logs(chain: &Chain, filter_json: &str, first: u64, last: u64, limit: usiz
 }
 
 /// EIP-1186: an account and some of its slots, with proofs under the state root of block `number`.
-pub fn proof(chain: &Chain, address: Address, slots: &[B256], number: u64) -> Result<Vec<u8>> {
-    let (_, at) = chain.at(Some(number))?;
+pub fn proof(store: &Store, address: Address, slots: &[B256], number: u64) -> Result<Vec<u8>> {
+    let (_, at) = At::open(store, Some(number))?;
     let (account_proof, leaf) = trie::prove(&at, at.root.as_ref(), &world::address_key(&address))?;
     let (account, storage) = match leaf {
         Some(leaf) => world::parse(leaf)?,

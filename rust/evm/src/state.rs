@@ -88,6 +88,8 @@ pub struct Overlay<R> {
     new_codes: Vec<(B256, Bytes)>,
     block_hashes: Vec<(u64, B256)>,
     slots: usize,
+    /// Lets empty accounts exist, as before EIP-161: only to replay old chains.
+    pub keep_empty: bool,
 }
 
 impl<R: StateReader> Overlay<R> {
@@ -100,6 +102,7 @@ impl<R: StateReader> Overlay<R> {
             new_codes: Vec::new(),
             block_hashes: Vec::new(),
             slots: 0,
+            keep_empty: false,
         }
     }
 
@@ -172,6 +175,7 @@ impl<R: StateReader> Overlay<R> {
             now.storage.insert(*slot, *value);
         }
         if let Some(code) = code.filter(|code| !code.is_empty()) {
+            self.codes.insert(account.code_hash, bytecode(code.clone()));
             self.new_codes.push((account.code_hash, code));
         }
     }
@@ -213,6 +217,11 @@ impl<R: StateReader> Overlay<R> {
     }
 }
 
+/// Analysed code. What looks like an EIP-7702 delegation and is none (only a genesis document can hold it) is plain code.
+fn bytecode(code: Bytes) -> Bytecode {
+    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
+}
+
 /// The cached entry of a known address, marked as changed, and what it was before the block.
 fn touch<'a>(
     accounts: &'a mut AddressMap<Entry>,
@@ -248,7 +257,7 @@ impl<R: StateReader> Database for Overlay<R> {
         if let Some(code) = self.codes.get(&code_hash) {
             return Ok(code.clone());
         }
-        let code = Bytecode::new_raw(self.reader.code(code_hash)?);
+        let code = bytecode(self.reader.code(code_hash)?);
         self.codes.insert(code_hash, code.clone());
         Ok(code)
     }
@@ -296,7 +305,7 @@ impl<R: StateReader> DatabaseCommit for Overlay<R> {
             let next = Account { nonce: info.nonce, balance: info.balance, code_hash: info.code_hash };
             let old_code = now.account.map_or(KECCAK_EMPTY, |account| account.code_hash);
             // EIP-161: an empty account does not exist.
-            now.account = (!next.is_empty()).then_some(next);
+            now.account = (self.keep_empty || !next.is_empty()).then_some(next);
             if let Some(code) = info.code
                 && !code.is_empty()
                 && old_code != info.code_hash

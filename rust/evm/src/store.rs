@@ -428,8 +428,9 @@ pub fn transactions(body: &[u8]) -> Result<Vec<Bytes>> {
 /// A stored body's withdrawals.
 pub fn withdrawals(body: &[u8]) -> Result<Vec<alloy_eips::eip4895::Withdrawal>> {
     let mut rest = body;
-    alloy_rlp::Header::decode_bytes(&mut rest, true)?;
-    alloy_rlp::Header::decode_bytes(&mut rest, true)?;
+    for _transactions_then_ommers in 0..2 {
+        alloy_rlp::Header::decode_bytes(&mut rest, true)?;
+    }
     Ok(Decodable::decode(&mut rest)?)
 }
 

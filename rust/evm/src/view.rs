@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::node::{Link, Node, NodeId, NodeSource};
 use crate::state::{Account, StateReader};
-use crate::store::{Store, Txn};
+use crate::store::{HeaderRecord, Store, Txn};
 use crate::world;
 
 fn known_hash(store: &Store, txn: &Txn, number: u64) -> Result<B256> {
@@ -72,8 +72,14 @@ pub struct At<'s> {
 }
 
 impl<'s> At<'s> {
-    pub fn new(store: &'s Store, txn: Txn<'s>, root: Option<Link>, latest: bool) -> Self {
-        Self { store, txn, root, latest, storages: RefCell::default() }
+    /// The state after block `number` (None: after the head), and its header.
+    pub fn open(store: &'s Store, number: Option<u64>) -> Result<(HeaderRecord, Self)> {
+        let txn = store.read()?;
+        let head = store.head_number(&txn)?.ok_or_else(|| Error::Corrupt("the store has no head".into()))?;
+        let number = number.unwrap_or(head);
+        let record = store.header(&txn, number)?.ok_or_else(|| Error::NotFound(format!("there is no block {number}")))?;
+        let root = record.state();
+        Ok((record, Self { store, txn, root, latest: number == head, storages: RefCell::default() }))
     }
 }
 

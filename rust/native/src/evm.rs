@@ -419,21 +419,21 @@ impl Evm {
     }
 
     fn block_json<'py>(&self, py: Python<'py>, number: u64, full: bool) -> PyResult<Bound<'py, PyBytes>> {
-        self.bytes(py, |chain| json::block(chain, number, full))
+        self.bytes(py, |chain| json::block(chain.store(), number, full))
     }
 
     fn transaction_json<'py>(&self, py: Python<'py>, tx_hash: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
-        Ok(self.with(py, |chain| json::transaction(chain, &hash))?.map(|json| PyBytes::new(py, &json)))
+        Ok(self.with(py, |chain| json::transaction(chain.store(), &hash))?.map(|json| PyBytes::new(py, &json)))
     }
 
     fn receipt_json<'py>(&self, py: Python<'py>, tx_hash: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
-        Ok(self.with(py, |chain| json::receipt(chain, &hash))?.map(|json| PyBytes::new(py, &json)))
+        Ok(self.with(py, |chain| json::receipt(chain.store(), &hash))?.map(|json| PyBytes::new(py, &json)))
     }
 
     fn block_receipts_json<'py>(&self, py: Python<'py>, number: u64) -> PyResult<Bound<'py, PyBytes>> {
-        self.bytes(py, |chain| json::block_receipts(chain, number))
+        self.bytes(py, |chain| json::block_receipts(chain.store(), number))
     }
 
     fn logs_json<'py>(
@@ -444,7 +444,7 @@ impl Evm {
         last: u64,
         limit: usize,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        self.bytes(py, |chain| json::logs(chain, filter_json, first, last, limit))
+        self.bytes(py, |chain| json::logs(chain.store(), filter_json, first, last, limit))
     }
 
     fn call_json<'py>(
@@ -454,7 +454,7 @@ impl Evm {
         number: u64,
         gas_cap: u64,
     ) -> PyResult<(bool, Bound<'py, PyBytes>, u64)> {
-        let outcome = self.with(py, |chain| call::call(chain, request_json, number, gas_cap))?;
+        let outcome = self.with(py, |chain| call::call(&chain.config, chain.store(), request_json, number, gas_cap))?;
         Ok((outcome.success, PyBytes::new(py, &outcome.data), outcome.gas))
     }
 
@@ -465,7 +465,7 @@ impl Evm {
         number: u64,
         gas_cap: u64,
     ) -> PyResult<(bool, Bound<'py, PyBytes>, u64)> {
-        let outcome = self.with(py, |chain| call::estimate_gas(chain, request_json, number, gas_cap))?;
+        let outcome = self.with(py, |chain| call::estimate_gas(&chain.config, chain.store(), request_json, number, gas_cap))?;
         Ok((outcome.success, PyBytes::new(py, &outcome.data), outcome.gas))
     }
 
@@ -479,7 +479,7 @@ impl Evm {
         let address = self::address(py, address)?;
         let slots: Vec<B256> =
             slots.iter().map(|slot| fixed(py, "a storage slot", slot).map(B256::new)).collect::<PyResult<_>>()?;
-        self.bytes(py, |chain| json::proof(chain, address, &slots, number))
+        self.bytes(py, |chain| json::proof(chain.store(), address, &slots, number))
     }
 
     /// Releases the store once the calls that are under way are done.
