@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,8 +18,14 @@ from dougong.availability.layer import SquareClient, SquareLayer
 from dougong.consensus import Genesis, Solo, SoloOptions
 from dougong.crypto.hashing import keccak256
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
+from dougong.execution.evm.app import EvmApplication
+from dougong.execution.evm.genesis import GenesisAccount, make_genesis
+from dougong.execution.evm.ordered import OrderedEvm
 from dougong.interfaces import DataAvailability
 from dougong.net.jsonrpc import JsonRpc
+from dougong.rpc.ethereum import EthereumApi
+from dougong.rpc.node import AvailabilityNode, availability_methods, chain_health, consensus_methods
+from dougong.rpc.server import RpcServer
 from dougong.services.attesting import AttestorService, DataRootHistory
 from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig, Fix, PublishedBlocks
 from dougong.services.chain import RollupChain
@@ -39,7 +46,7 @@ from dougong.store import Store
 from dougong.types import Attestor as AttestorKey
 from dougong.types import Namespace, Validator
 from tests.engines import ANVIL_KEY, anvil
-from tests.services.world import genesis
+from tests.services.world import GENESIS_TIME, USERS, genesis, transfers
 
 VALIDATOR = Ed25519Key(b"\x51" * 32)
 NAMESPACE = Namespace.user(b"alpha")
@@ -75,12 +82,44 @@ async def data_chain(folder: Path) -> AsyncIterator[SquareLayer]:
         await app.close()
 
 
+EMBEDDED_GENESIS = make_genesis(
+    9_001, {DEPLOYER.address: GenesisAccount(balance=10**24)}, timestamp=GENESIS_TIME, gas_limit=60_000_000
+)
+BASE_GENESIS = Genesis.create(
+    "base-1", GENESIS_TIME * 10**9, [Validator(VALIDATOR.public_key, 10)], app_state=json.loads(EMBEDDED_GENESIS)
+)
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[RpcServer]:
+    server = RpcServer.bind("127.0.0.1", 0)
+    async with running(server.run):
+        yield server
+
+
+@asynccontextmanager
+async def embedded(folder: Path, server: RpcServer) -> AsyncIterator[str]:
+    """Our own settlement chain: the EVM application under solo, behind JSON-RPC."""
+    app = await EvmApplication.open(folder / "evm", BASE_GENESIS.app_state.decode())
+    chain = await Solo.open(folder / "chain", BASE_GENESIS, VALIDATOR, app, SoloOptions(block_time=0.02))
+    api = EthereumApi(OrderedEvm(app, chain))
+    try:
+        server.mount("base", api.methods.include(consensus_methods(BASE_GENESIS.raw, chain)), api.health)
+        async with running(chain.run):
+            yield server.url("base")
+    finally:
+        api.close()
+        await chain.close()
+        await app.close()
+
+
 @dataclass(slots=True)
 class World:
     """The layers below a rollup, and how to reach them."""
 
     folder: Path
     layer: SquareLayer
+    server: RpcServer
     rpc: JsonRpc
     deployer: Transactor
     settlement: bytes
@@ -104,11 +143,26 @@ class World:
         )
 
 
+def mount_square(server: RpcServer, layer: SquareLayer, serving: AvailabilityNode | None = None) -> str:
+    """Serves the DA chain; `serving` in the layer's place is a node that misbehaves."""
+    methods = consensus_methods(DA_GENESIS.raw, layer.chain).include(availability_methods(serving or layer, layer.chain))
+    server.mount("square", methods, chain_health(layer.chain))
+    return server.url("square")
+
+
 @asynccontextmanager
-async def settled_world(folder: Path, *, window: int = 0, attesting: bool = True) -> AsyncIterator[World]:
+async def settled_world(
+    folder: Path, *, window: int = 0, attesting: bool = True, own_chain: bool = False
+) -> AsyncIterator[World]:
+    """`own_chain`: settle on the embedded chain instead of anvil."""
     async with AsyncExitStack() as stack:
-        url = stack.enter_context(anvil(folder))
+        server = await stack.enter_async_context(serving())
+        if own_chain:
+            url = await stack.enter_async_context(embedded(folder / "base", server))
+        else:
+            url = stack.enter_context(anvil(folder))
         layer = await stack.enter_async_context(data_chain(folder / "da"))
+        mount_square(server, layer)
         rpc = await stack.enter_async_context(JsonRpc(url))
         deployer = await Transactor.connect(rpc, DEPLOYER)
         for key in (SEQUENCER, PROPOSER, RELAYER, USER):
@@ -141,7 +195,7 @@ async def settled_world(folder: Path, *, window: int = 0, attesting: bool = True
             DA_GENESIS.hash,
             RelayerConfig(interval=0.1, poll_s=0.02),
         )
-        world = World(folder, layer, rpc, deployer, settlement, attestations, rollup_id, service)
+        world = World(folder, layer, server, rpc, deployer, settlement, attestations, rollup_id, service)
         if attesting:
             await stack.enter_async_context(running(service.run, relayer.run))
         yield world
@@ -247,3 +301,17 @@ async def sovereign_rollup(layer: SquareLayer, folder: Path, *, crash: CrashAt |
     da = layer.client(SEQUENCER)
     source = SovereignSource(da, da_id=DA_GENESIS.hash, namespace=NAMESPACE, sequencer=da.address)
     return await rollup_up(folder, da, source, signer=da.address, crash=crash)
+
+
+async def make_blocks(rollup: Rollup, first_nonce: int, count: int) -> None:
+    for nonce in range(first_nonce, first_nonce + count):
+        await rollup.sequencer.submit(transfers(USERS[0], nonce, 1)[0])
+        assert await rollup.sequencer.make_block() is not None
+
+
+async def settle(rollup: Rollup) -> None:
+    """One batch of all that is there, to the end."""
+    record = await rollup.batcher.close_batch(now=True)
+    assert record is not None
+    await rollup.batcher.publish(record)
+    assert await rollup.batcher.fix_next()

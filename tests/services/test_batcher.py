@@ -12,7 +12,9 @@ from tests.services.settled import (
     Rollup,
     World,
     data_chain,
+    make_blocks,
     running,
+    settle,
     settled_rollup,
     settled_world,
     sovereign_rollup,
@@ -20,20 +22,6 @@ from tests.services.settled import (
 from tests.services.world import USERS, genesis, transfers
 
 ALICE = USERS[0]
-
-
-async def make_blocks(rollup: Rollup, first_nonce: int, count: int) -> None:
-    for nonce in range(first_nonce, first_nonce + count):
-        await rollup.sequencer.submit(transfers(ALICE, nonce, 1)[0])
-        assert await rollup.sequencer.make_block() is not None
-
-
-async def settle(rollup: Rollup) -> None:
-    """One batch of all that is there, to the end."""
-    record = await rollup.batcher.close_batch(now=True)
-    assert record is not None
-    await rollup.batcher.publish(record)
-    assert await rollup.batcher.fix_next()
 
 
 async def agree(world: World, rollup: Rollup, name: str = "verifier") -> None:

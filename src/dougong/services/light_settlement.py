@@ -1,0 +1,347 @@
+"""Checks what a settlement chain says about rollups, without running it: state proofs under a header that proves itself.
+
+    check = SettlementCheck(rpc, settlement, attestations, light_node, chain=embedded)
+    report = await check.run([RollupCheck("alpha", 1, genesis_state, namespace, proof="none")])
+
+In this order; nothing that a node says is believed before it is shown:
+
+1. the settlement chain's headers follow from its genesis hash (an embedded chain under `solo`), and the last one's app hash is
+   the hash of an EVM block. Of a plain Ethereum node the consensus is **not** checked: its word for the block is taken, and
+   the report says so;
+2. the block's header, put together from JSON-RPC, hashes to that, and holds the state root;
+3. the contracts' storage is proven under the state root (EIP-1186): attested history, accumulators, claims;
+4. the attested history is the light node's own history of data roots: settlement knows the squares that were sampled here;
+5. every batch and inbox message folds to the proven accumulators, and every batch lies in a square that was sampled here;
+6. the final claims follow from the rollup's genesis, one from the other, and name exactly those accumulators.
+
+What then still rests on somebody's word is listed, by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dougong._native import HeaderInfo, decode_header, verify_account_proof, verify_storage_proof
+from dougong.codec import rlp
+from dougong.consensus.light import LightClient
+from dougong.crypto.hashing import keccak256
+from dougong.errors import Divergence, InvalidHeader, InvalidInput, InvalidProof, Unavailable
+from dougong.net.jsonrpc import JsonRpc, data, quantity
+from dougong.net.node import NodeClient
+from dougong.services.derivation import fold_messages
+from dougong.services.light_node import LightNode
+from dougong.services.remote import trusted_genesis
+from dougong.services.threads import in_thread
+from dougong.settlement import proofs as slots
+from dougong.settlement.attestations import AttestationsClient
+from dougong.settlement.client import SettlementClient
+from dougong.settlement.encoding import extend_batch_accumulator
+from dougong.types import ZERO_HASH, BatchReference, Claim, ClaimStatus, InboxMessage
+
+__all__ = ["EmbeddedChain", "RollupCheck", "RollupFindings", "SettlementCheck", "SettlementReport", "header_rlp"]
+
+# Ethereum's header fields in their order: name in JSON-RPC, size in bytes (0: a number, None: as it is). Yellow paper, 4.4;
+# EIP-1559, 4895, 4844, 4788, 7685.
+_HEADER_FIELDS: tuple[tuple[str, int | None], ...] = (
+    ("parentHash", 32),
+    ("sha3Uncles", 32),
+    ("miner", 20),
+    ("stateRoot", 32),
+    ("transactionsRoot", 32),
+    ("receiptsRoot", 32),
+    ("logsBloom", 256),
+    ("difficulty", 0),
+    ("number", 0),
+    ("gasLimit", 0),
+    ("gasUsed", 0),
+    ("timestamp", 0),
+    ("extraData", None),
+    ("mixHash", 32),
+    ("nonce", 8),
+    ("baseFeePerGas", 0),
+    ("withdrawalsRoot", 32),
+    ("blobGasUsed", 0),
+    ("excessBlobGas", 0),
+    ("parentBeaconBlockRoot", 32),
+    ("requestsHash", 32),
+)
+
+_TRIES, _TRY_S = 40, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedChain:
+    """A settlement chain whose headers can be checked: its node, and the genesis hash that is trusted."""
+
+    node: NodeClient
+    genesis_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RollupCheck:
+    """What is known of a rollup beforehand, from its genesis document."""
+
+    name: str
+    rollup_id: int
+    genesis_state: bytes
+    proof: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollupFindings:
+    """What settlement holds of a rollup, proven. `state` and `outbox_root` are the last final claim's (genesis and zero before
+    the first), `claimed_batches` how many batches it covers."""
+
+    name: str
+    batches: int
+    messages: int
+    claims: int
+    claimed_batches: int
+    state: bytes
+    outbox_root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementReport:
+    block_number: int
+    block_hash: bytes
+    state_root: bytes
+    attested_height: int
+    rollups: tuple[RollupFindings, ...]
+    verified: tuple[str, ...]
+    trusted: tuple[str, ...]
+
+
+class SettlementCheck:
+    """One settlement chain with one attestations contract, seen through a node that is not trusted."""
+
+    def __init__(
+        self,
+        rpc: JsonRpc,
+        settlement: bytes,
+        attestations: bytes,
+        light: LightNode,
+        *,
+        chain: EmbeddedChain | None = None,
+    ) -> None:
+        """`chain` None: a plain Ethereum node, whose consensus is not checked."""
+        self._rpc = rpc
+        self._contract = settlement
+        self._attestations_contract = attestations
+        self._light = light
+        self._chain = chain
+        self._client: LightClient | None = None
+        self._settlement = SettlementClient(rpc, settlement)
+        self._attestations = AttestationsClient(rpc, attestations)
+
+    async def run(self, rollups: Sequence[RollupCheck]) -> SettlementReport:
+        """Raises `InvalidHeader` or `InvalidProof` when the node does not prove what it says, `Divergence` when what is proven
+        is not what this node sampled and folded."""
+        header, attested = await self._attested()
+        findings = [await self._rollup(header, rollup) for rollup in rollups]
+        chain_id = quantity(await self._rpc.call("eth_chainId"))
+        name = f"settlement chain {chain_id}"
+        verified = [
+            f"{name}: block {header.number} and the contracts' storage under its state root",
+            f"{name}: its attested history of {attested} data roots is the one sampled here",
+        ]
+        trusted = []
+        if self._chain is None:
+            trusted.append(f"{name}: its consensus is not checked here; {self._rpc.url} is believed about block {header.number}")
+        else:
+            verified.insert(0, f"{name}: headers from the genesis hash {self._chain.genesis_hash.hex()}")
+            trusted.append(f"{name}: two thirds of its validators' power do not sign two histories, nor a false app hash")
+        for rollup, found in zip(rollups, findings, strict=True):
+            verified.append(
+                f"rollup {rollup.name}: {found.batches} batches and {found.messages} inbox messages fold to their accumulators, "
+                f"every batch lies in a sampled square, and {found.claims} final claims follow from genesis"
+            )
+            trusted.append(_trust_of(rollup))
+        return SettlementReport(
+            header.number, header.hash, header.state_root, attested, tuple(findings), tuple(verified), tuple(trusted)
+        )
+
+    # --- the block ----------------------------------------------------------------------------------------------------
+
+    async def _header(self) -> HeaderInfo:
+        """The latest EVM block's header, as far as it can be shown."""
+        block_hash = None if self._chain is None else await self._app_hash(self._chain)
+        if block_hash is None:
+            block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
+        else:
+            block = await self._rpc.call("eth_getBlockByHash", "0x" + block_hash.hex(), False)
+        if not isinstance(block, dict):
+            raise InvalidHeader(f"{self._rpc.url} does not have the block that its chain commits to")
+        raw = header_rlp(block)
+        expected = data(block.get("hash"), 32) if block_hash is None else block_hash
+        if keccak256(raw) != expected:
+            raise InvalidHeader(f"{self._rpc.url} gave another header for the block {expected.hex()}")
+        return decode_header(raw)
+
+    async def _app_hash(self, chain: EmbeddedChain) -> bytes:
+        """The EVM block that the last header commits to: a header's app hash is the state after the block before it."""
+        if self._client is None:
+            genesis = await trusted_genesis(chain.node, chain.genesis_hash)
+            self._client = LightClient(genesis, chain.node.signed_header)
+        height = (await chain.node.status()).height
+        return (await self._client.header(height)).app_hash
+
+    # --- attestations -------------------------------------------------------------------------------------------------
+
+    async def _attested(self) -> tuple[HeaderInfo, int]:
+        """A block, and the height of the history that settlement holds in it, which is this node's own."""
+        height = await self._attestations.last_height()
+        for _ in range(_TRIES):
+            header = await self._header()
+            (root,) = await self._storage(header, self._attestations_contract, [slots.history_root_slot(height)])
+            if height == 0:
+                return header, 0
+            if root != ZERO_HASH:
+                break
+            await asyncio.sleep(_TRY_S)  # the last header commits to the block before: what is newest is proven one later
+        else:
+            raise Unavailable(f"{self._rpc.url} says that height {height} is attested and does not come to prove it")
+        await self._light.catch_up(max(height, self._light.height))
+        own = await in_thread(self._light.history.root, height)
+        if own != root:
+            raise Divergence(
+                f"settlement holds the history {root.hex()} of {height} data roots, the squares sampled here make {own.hex()}",
+                remedy="trust nothing that settled since: the attestors signed data that is not there",
+            )
+        return header, height
+
+    # --- rollups ------------------------------------------------------------------------------------------------------
+
+    async def _rollup(self, header: HeaderInfo, rollup: RollupCheck) -> RollupFindings:
+        identity = rollup.rollup_id
+        counts = await self._storage(
+            header,
+            self._contract,
+            [slots.batch_count_slot(identity), slots.message_count_slot(identity), slots.final_claim_slot(identity)],
+        )
+        batch_count, message_count, final = int.from_bytes(counts[0]), int.from_bytes(counts[1]), counts[2]
+        accumulators = await self._storage(
+            header,
+            self._contract,
+            [slots.batch_accumulator_slot(identity, batch_count), slots.inbox_accumulator_slot(identity, message_count)],
+        )
+        batches = (await self._settlement.batches(identity, 0))[:batch_count]
+        messages = (await self._settlement.messages(identity, 0))[:message_count]
+        folded = _fold(batches)
+        self._same(rollup, "batches", folded[-1], accumulators[0])
+        self._same(rollup, "inbox messages", fold_messages(ZERO_HASH, messages), accumulators[1])
+        await self._sampled(rollup, batches)
+        claims = await self._claims(header, rollup, final)
+        self._check_claims(rollup, claims, folded, batches, messages)
+        last = claims[-1] if claims else None
+        return RollupFindings(
+            rollup.name,
+            batch_count,
+            message_count,
+            len(claims),
+            last.batch_end if last else 0,
+            last.post_state if last else rollup.genesis_state,
+            last.outbox_root if last else ZERO_HASH,
+        )
+
+    async def _sampled(self, rollup: RollupCheck, batches: Sequence[BatchReference]) -> None:
+        for batch in batches:
+            if batch.placement is None:
+                continue
+            if batch.da_id != self._light.square.da_id:
+                raise Divergence(f"batch {batch.index} of {rollup.name} lies on another DA chain: {batch.da_id.hex()}")
+            await self._light.catch_up(max(batch.placement.height, self._light.height))
+            own = self._light.data_root(batch.placement.height)
+            if own != batch.placement.data_root:
+                raise Divergence(
+                    f"batch {batch.index} of {rollup.name} was settled under data root {batch.placement.data_root.hex()} of "
+                    f"height {batch.placement.height}; the block sampled here has {own.hex()}"
+                )
+
+    async def _claims(self, header: HeaderInfo, rollup: RollupCheck, final: bytes) -> list[Claim]:
+        """The final claims, from the first to the last. Each is known by the hash that the next one, or the contract, holds."""
+        claims: list[Claim] = []
+        identity = final
+        while identity != ZERO_HASH:
+            (status,) = await self._storage(header, self._contract, [slots.claim_status_slot(identity)])
+            if int.from_bytes(status) != ClaimStatus.FINAL:
+                raise InvalidProof(f"claim {identity.hex()} of {rollup.name} is not final where it is said to be")
+            claims.append(await self._settlement.claim(identity))
+            identity = claims[-1].parent
+        return claims[::-1]
+
+    def _check_claims(
+        self,
+        rollup: RollupCheck,
+        claims: Sequence[Claim],
+        folded: Sequence[bytes],
+        batches: Sequence[BatchReference],
+        messages: Sequence[InboxMessage],
+    ) -> None:
+        state, start, inbox = rollup.genesis_state, 0, ZERO_HASH
+        consumed = 0
+        for claim in claims:
+            if not start < claim.batch_end <= len(batches) or not consumed <= claim.inbox_end <= len(messages):
+                raise Divergence(f"a final claim of {rollup.name} covers batches or messages that are not there")
+            inbox = fold_messages(inbox, messages[consumed : claim.inbox_end])
+            said = (claim.contract, claim.rollup_id, claim.pre_state, claim.batch_start, claim.inbox_start)
+            if said != (self._contract, rollup.rollup_id, state, start, consumed):
+                raise Divergence(f"a final claim of {rollup.name} does not follow from the one before it")
+            self._same(rollup, f"batches up to {claim.batch_end}, as claimed,", folded[claim.batch_end], claim.batch_accumulator)
+            self._same(rollup, f"messages up to {claim.inbox_end}, as claimed,", inbox, claim.inbox_accumulator)
+            if claim.inbox_end != batches[claim.batch_end - 1].inbox_end:
+                raise Divergence(f"a final claim of {rollup.name} ends at another inbox message than its last batch")
+            state, start, consumed = claim.post_state, claim.batch_end, claim.inbox_end
+
+    def _same(self, rollup: RollupCheck, what: str, folded: bytes, proven: bytes) -> None:
+        if folded != proven:
+            raise Divergence(f"the {what} of {rollup.name} fold to {folded.hex()}, settlement holds {proven.hex()}")
+
+    # --- storage ------------------------------------------------------------------------------------------------------
+
+    async def _storage(self, header: HeaderInfo, contract: bytes, wanted: Sequence[bytes]) -> list[bytes]:
+        """The values of the slots in a contract's storage at the block, each proven under its state root."""
+        answer = await self._rpc.call(
+            "eth_getProof", "0x" + contract.hex(), ["0x" + slot.hex() for slot in wanted], hex(header.number)
+        )
+        try:
+            account = [data(node) for node in answer["accountProof"]]
+            storage = [[data(node) for node in entry["proof"]] for entry in answer["storageProof"]]
+        except (KeyError, TypeError) as error:
+            raise InvalidProof(f"{self._rpc.url} answered eth_getProof with something else") from error
+        if len(storage) != len(wanted):
+            raise InvalidProof(f"{len(wanted)} slots were asked for, {len(storage)} came")
+        found = verify_account_proof(header.state_root, contract, account)
+        if found is None:
+            raise InvalidProof(f"there is no contract at {contract.hex()} in block {header.number}")
+        return [verify_storage_proof(found[2], slot, proof) for slot, proof in zip(wanted, storage, strict=True)]
+
+
+def header_rlp(block: Mapping[str, Any]) -> bytes:
+    """A block header's RLP from its JSON-RPC form. Raises `InvalidInput`; whether it is the right one, its hash tells."""
+    fields: list[rlp.Item] = []
+    for name, size in _HEADER_FIELDS:
+        value = block.get(name)
+        if value is None:
+            break  # headers of earlier forks end earlier
+        fields.append(quantity(value) if size == 0 else data(value, size))
+    if len(fields) < 15:
+        raise InvalidInput("a block has too few fields for a header")
+    return rlp.encode(fields)
+
+
+def _fold(batches: Sequence[BatchReference]) -> list[bytes]:
+    """The accumulator after 0, 1, 2, … batches."""
+    folded = [ZERO_HASH]
+    for batch in batches:
+        folded.append(extend_batch_accumulator(folded[-1], batch))
+    return folded
+
+
+def _trust_of(rollup: RollupCheck) -> str:
+    if rollup.proof == "none":
+        return f"rollup {rollup.name}: its proposer's word for every final state (proof = none: nobody can object on chain)"
+    return f"rollup {rollup.name}: its claims rest on proof = {rollup.proof}, which this light node does not check"

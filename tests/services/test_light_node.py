@@ -1,0 +1,233 @@
+"""A light node believes what is proven from the genesis hash, notices what is withheld, and says what it did not check."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dougong.availability.layer import SquareLayer
+from dougong.errors import Divergence, InvalidHeader, InvalidProof, Unavailable
+from dougong.net.node import NodeClient
+from dougong.rpc.server import RpcServer
+from dougong.services.light_node import LightConfig, LightNode, Withheld
+from dougong.services.light_settlement import EmbeddedChain, RollupCheck, SettlementCheck
+from dougong.services.remote import RemoteSquare
+from dougong.types import Blob, Cell, DataHeader, MerkleProof, Namespace, NamespaceData, Placement, ShareProof
+from tests.services.settled import (
+    BASE_GENESIS,
+    DA_GENESIS,
+    NAMESPACE,
+    SEQUENCER,
+    USER,
+    World,
+    data_chain,
+    make_blocks,
+    mount_square,
+    serving,
+    settle,
+    settled_rollup,
+    settled_world,
+)
+
+EAGER = LightConfig(retries=1, retry_s=0.0)
+
+
+class Tampering:
+    """A DA node that misbehaves in one way at a time (`AvailabilityNode`)."""
+
+    def __init__(self, layer: SquareLayer) -> None:
+        self.layer = layer
+        self.withheld: set[tuple[int, int]] = set()
+        self.withhold_all = False
+        self.fail_next = 0
+        self.flip_shares = False
+        self.false_root = False
+        self.hide_blobs = False
+
+    async def latest(self) -> int:
+        return await self.layer.latest()
+
+    async def header(self, height: int) -> DataHeader:
+        header = await self.layer.header(height)
+        return replace(header, data_root=bytes(32)) if self.false_root else header
+
+    async def data_root_proof(self, height: int) -> MerkleProof:
+        return await self.layer.data_root_proof(height)
+
+    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+        found = await self.layer.blobs(height, namespace)
+        return replace(found, blobs=found.blobs[:-1]) if self.hide_blobs else found
+
+    async def sample(self, height: int, row: int, column: int) -> Cell:
+        if self.fail_next > 0:
+            self.fail_next -= 1
+            raise Unavailable("busy")
+        if self.withhold_all or (row, column) in self.withheld:
+            raise Unavailable("withheld")
+        cell = await self.layer.sample(height, row, column)
+        return replace(cell, share=bytes(len(cell.share))) if self.flip_shares else cell
+
+    async def shares(self, height: int) -> Sequence[bytes]:
+        shares = list(await self.layer.shares(height))
+        return [*shares[:-1], bytes(512)] if self.flip_shares else shares
+
+    async def prove(self, placement: Placement) -> ShareProof:
+        proof = await self.layer.prove(placement)
+        if not self.flip_shares:
+            return proof
+        row = proof.rows[0]
+        return replace(proof, rows=(replace(row, shares=(bytes(512), *row.shares[1:])), *proof.rows[1:]))
+
+    async def next_sequence(self, signer: bytes) -> int:
+        return await self.layer.next_sequence(signer)
+
+
+@asynccontextmanager
+async def chain_with_blobs(folder: Path, count: int = 3) -> AsyncIterator[tuple[SquareLayer, Tampering, str, RpcServer]]:
+    async with data_chain(folder / "da") as layer, serving() as server:
+        node = Tampering(layer)
+        url = mount_square(server, layer, node)
+        da = layer.client(USER)
+        for number in range(count):
+            await da.submit(Blob(NAMESPACE, bytes([number + 1]) * 3_000, 1, da.address))
+        yield layer, node, url, server
+
+
+async def test_every_block_is_checked_and_sampled_from_the_genesis_hash(tmp_path: Path) -> None:
+    async with chain_with_blobs(tmp_path) as (layer, _, url, _server), NodeClient(url) as client:
+        node = await LightNode.open(tmp_path / "light", client, DA_GENESIS.hash, EAGER)
+        height = await node.catch_up()
+        assert height >= 3
+        report = node.report()
+        assert (report.height, report.cells >= 4 * height) == (height, True)
+        assert report.bytes_received > 1_000
+        assert report.seconds > 0
+        assert [node.data_root(h) for h in range(1, height + 1)] == [
+            (await layer.header(h)).data_root for h in range(1, height + 1)
+        ]
+        await node.close()
+        again = await LightNode.open(tmp_path / "light", client, DA_GENESIS.hash, EAGER)
+        assert (again.height, again.report().history_root) == (height, report.history_root)
+        assert again.report().bytes_received == report.bytes_received
+        await layer.client(USER).submit(Blob(NAMESPACE, b"later"))
+        assert await again.catch_up() > height
+        await again.close()
+
+
+async def test_another_chain_is_refused(tmp_path: Path) -> None:
+    async with chain_with_blobs(tmp_path, 1) as (_, _node, url, _server), NodeClient(url) as client:
+        with pytest.raises(InvalidHeader, match="genesis hash"):
+            await LightNode.open(tmp_path / "light", client, bytes(32), EAGER)
+
+
+async def test_withheld_cells_stop_the_node_until_they_come(tmp_path: Path) -> None:
+    async with chain_with_blobs(tmp_path) as (_, tampering, url, _server), NodeClient(url) as client:
+        node = await LightNode.open(tmp_path / "light", client, DA_GENESIS.hash, EAGER)
+        tampering.withhold_all = True
+        with pytest.raises(Withheld) as caught:
+            await node.catch_up()
+        assert (caught.value.height, node.height) == (1, 0)
+        assert len(caught.value.cells) > 0
+        tampering.withhold_all = False
+        tampering.fail_next = 1  # one busy answer is asked again
+        assert await node.catch_up() >= 3
+        await node.close()
+
+
+async def test_cells_that_are_not_the_square_s_count_as_withheld(tmp_path: Path) -> None:
+    async with chain_with_blobs(tmp_path) as (_, tampering, url, _server), NodeClient(url) as client:
+        node = await LightNode.open(tmp_path / "light", client, DA_GENESIS.hash, EAGER)
+        tampering.flip_shares = True
+        with pytest.raises(Withheld):
+            await node.catch_up()
+        await node.close()
+
+
+async def test_what_a_remote_square_cannot_prove_is_refused(tmp_path: Path) -> None:
+    async with chain_with_blobs(tmp_path) as (layer, tampering, url, _server), NodeClient(url) as client:
+        placed = (await layer.blobs(2, NAMESPACE)).blobs or (await layer.blobs(3, NAMESPACE)).blobs
+        placement = placed[0].placement
+        square = await RemoteSquare.open(client, DA_GENESIS.hash)
+        assert (await square.blobs(placement.height, NAMESPACE)).blobs == placed
+        assert len(await square.shares(placement.height)) == (await square.header(placement.height)).square_size ** 2
+        assert (await square.prove(placement)).data_root == placement.data_root
+        tampering.hide_blobs = tampering.flip_shares = True
+        with pytest.raises(InvalidProof):
+            await square.blobs(placement.height, NAMESPACE)
+        with pytest.raises(InvalidProof):
+            await square.prove(placement)
+        with pytest.raises(InvalidProof):
+            await square.prove(replace(placement, data_root=bytes(32)))
+        with pytest.raises(InvalidHeader):
+            await square.shares(placement.height)
+        with pytest.raises(InvalidProof):
+            await square.sample(placement.height, 0, 0)
+        fresh = await RemoteSquare.open(client, DA_GENESIS.hash)
+        tampering.false_root = True
+        with pytest.raises(InvalidHeader):
+            await fresh.header(placement.height)
+
+
+async def test_a_remote_square_with_a_key_publishes(tmp_path: Path) -> None:
+    async with chain_with_blobs(tmp_path, 1) as (_, _node, url, _server), NodeClient(url) as client:
+        square = await RemoteSquare.open(client, DA_GENESIS.hash, key=SEQUENCER)
+        blob = Blob(NAMESPACE, b"from afar" * 100)
+        placement = await square.submit(blob)
+        found = await square.blobs(placement.height, NAMESPACE)
+        assert [placed.blob for placed in found.blobs if placed.placement == placement] == [blob]
+
+
+@asynccontextmanager
+async def settled_and_watched(folder: Path, *, own_chain: bool) -> AsyncIterator[tuple[World, SettlementCheck, RollupCheck]]:
+    async with settled_world(folder, own_chain=own_chain) as world:
+        rollup = await settled_rollup(world)
+        assert rollup.proposer is not None
+        for first in (0, 3):
+            await make_blocks(rollup, first, 3)
+            await settle(rollup)
+            await rollup.proposer.claim_next()
+            await rollup.proposer.finalize_ready()
+        assert rollup.proposer.final == 2
+        async with NodeClient(world.server.url("square")) as client:
+            light = await LightNode.open(folder / "light", client, DA_GENESIS.hash, EAGER)
+            chain = None
+            if own_chain:
+                chain = EmbeddedChain(NodeClient(world.server.url("base")), BASE_GENESIS.hash)
+            check = SettlementCheck(world.rpc, world.settlement, world.attestations, light, chain=chain)
+            genesis_state = rollup.sequencer.evm.genesis_hash
+            yield world, check, RollupCheck("alpha", world.rollup_id, genesis_state, "none")
+            if chain is not None:
+                await chain.node.aclose()
+            await light.close()
+        await rollup.down()
+
+
+@pytest.mark.parametrize("own_chain", [True, False])
+async def test_settlement_is_proven_and_what_is_trusted_is_named(tmp_path: Path, own_chain: bool) -> None:
+    async with settled_and_watched(tmp_path, own_chain=own_chain) as (_, check, rollup):
+        report = await check.run([rollup])
+        (found,) = report.rollups
+        assert (found.batches, found.claims, found.claimed_batches) == (2, 2, 2)
+        assert found.state != rollup.genesis_state
+        assert report.attested_height > 0
+        assert any("proof = none" in line for line in report.trusted)
+        assert any("consensus is not checked" in line for line in report.trusted) is not own_chain
+        assert any("headers from the genesis hash" in line for line in report.verified) is own_chain
+
+
+async def test_a_rollup_with_another_genesis_diverges(tmp_path: Path) -> None:
+    async with settled_and_watched(tmp_path, own_chain=False) as (_, check, rollup):
+        with pytest.raises(Divergence):
+            await check.run([replace(rollup, genesis_state=bytes(31) + b"\1")])
+
+
+async def test_a_settlement_chain_with_another_genesis_is_refused(tmp_path: Path) -> None:
+    async with settled_and_watched(tmp_path, own_chain=True) as (_, check, rollup):
+        assert check._chain is not None
+        check._chain = replace(check._chain, genesis_hash=bytes(32))
+        with pytest.raises(InvalidHeader):
+            await check.run([rollup])
