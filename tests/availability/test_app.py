@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dougong.availability.app import SEQUENCE_WINDOW, SquareApplication
-from dougong.availability.blob_tx import make_blob_tx
+from dougong.availability.app import SquareApplication
+from dougong.availability.blob_tx import account_address, make_blob_tx
 from dougong.availability.params import SquareParams
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import ConfigError
@@ -67,7 +67,6 @@ async def test_proposals_put_sequences_in_order_and_leave_gaps_out(tmp_path: Pat
         assert chosen[1:] == [first, second, other]
         assert await app.process_proposal(proposal(chosen))
         assert await decide(app, 1, chosen) == [0, 0, 0, 0]
-        assert (await app.check_tx(gap)).accepted
         assert not (await app.check_tx(first, recheck=True)).accepted
         assert (await propose(app, gap))[1:] == []
 
@@ -123,7 +122,7 @@ async def test_what_does_not_fit_waits_and_holds_nobody_else_up(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (tx(ALICE, SEQUENCE_WINDOW), "sequence"),
+        (tx(ALICE, 1), "sequence 1 is not 0"),
         (tx(ALICE, 0, bytes(200_000)), "fit"),
         (tx(ALICE, 0, bytes((8 << 20) + 1)), "at most"),
         (bytes(32), "not a blob transaction"),
@@ -134,6 +133,28 @@ async def test_the_mempool_refuses_what_no_block_will_take(tmp_path: Path, raw: 
         verdict = await app.check_tx(raw)
         assert not verdict.accepted
         assert reason in verdict.log
+
+
+async def test_what_waits_has_no_gaps_and_no_doubles(tmp_path: Path) -> None:
+    async with started(tmp_path) as app:
+        txs = [tx(ALICE, number) for number in range(6)]
+        signer = account_address(ALICE.public_key)
+
+        async def accepts(*offered: bytes, recheck: bool = False) -> list[bool]:
+            return [(await app.check_tx(raw, recheck=recheck)).accepted for raw in offered]
+
+        assert await accepts(txs[1], txs[0], txs[0], txs[2], txs[1], txs[1]) == [False, True, True, False, True, True]
+        assert await accepts(tx(ALICE, 1, b"another")) == [False], "a sequence is for one transaction"
+        assert await accepts(txs[2], txs[3], txs[4]) == [True] * 3
+        assert app.pending_sequence(signer) == 5
+        await decide(app, 1, await propose(app, txs[0]))
+        assert await accepts(txs[5]) == [True], "before the recheck, what waited still counts"
+        assert await accepts(txs[0], txs[1], txs[2], txs[4], recheck=True) == [False, True, True, False]
+        await decide(app, 2, await propose(app, txs[1]))
+        assert await accepts(txs[2], recheck=True) == [True]
+        await decide(app, 3, await propose(app))
+        assert app.pending_sequence(signer) == 3, "what was not kept is forgotten"
+        assert await accepts(txs[3]) == [True]
 
 
 async def test_the_chain_is_remembered(tmp_path: Path) -> None:

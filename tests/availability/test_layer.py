@@ -100,7 +100,6 @@ async def test_a_blob_accepted_before_a_restart_is_published_after_it(tmp_path: 
         placements = await layer.included(raw, account_address(ALICE.public_key), 0, 0)
         assert placements is not None
         assert len(placements) == 2
-        # The client's first sequence is taken by what waited: it signs anew.
         again = await layer.client(ALICE).submit(Blob(ALPHA, b"three"))
         assert (await layer.blobs(again.height, ALPHA)).blobs[0].blob.data == b"three"
     async with opened(tmp_path) as layer:

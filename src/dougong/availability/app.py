@@ -11,7 +11,7 @@ Source: celestia-app specs ("Data Square Layout", "Block validity rules"). Devia
 header itself, with its own CometBFT; and here nothing is charged.
 
 Who might cheat: a proposer with a false root, another order, an oversized square, a replayed, forged or unpaid-for blob
-(ProcessProposal recomputes all of it); a sender who floods (cheap checks first, a window of sequences, limits on size).
+(ProcessProposal recomputes all of it); a sender who floods (cheap checks first, no gaps in sequences, limits on size).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from dougong.availability.blob_tx import PaidBlobs, check_blob_tx
 from dougong.availability.layout import Square, SquareBuilder
 from dougong.availability.params import SquareParams
+from dougong.availability.pending import PendingSequences
 from dougong.availability.square_cache import SquareCache, lay_out
 from dougong.availability.wire import BlobTx, decode_blob_tx
 from dougong.crypto import merkle
@@ -42,7 +43,6 @@ from dougong.types import (
 )
 
 APP_VERSION = 1
-SEQUENCE_WINDOW = 1024  # how far ahead of the state a waiting transaction's sequence may be
 _CACHED_CHECKS = 100_000
 _TABLES = ("meta", "sequences")
 _TIP, _CHAIN = b"tip", b"chain"
@@ -68,6 +68,7 @@ class SquareApplication:
         self._squares = SquareCache(self._params.max_square_size)
         self._checked: dict[bytes, tuple[bytes, int]] = {}  # hash of a valid transaction -> (signer, sequence), oldest first
         self._pending: tuple[int, bytes, dict[bytes, int]] | None = None
+        self._sequences = PendingSequences()
         chain = store.get("meta", _CHAIN)
         if chain is not None:
             self._configure(chain)
@@ -98,6 +99,10 @@ class SquareApplication:
         value = self._store.get("sequences", signer)
         return 0 if value is None else int.from_bytes(value)
 
+    def pending_sequence(self, signer: bytes) -> int:
+        """The sequence that the signer's next transaction must have to wait behind those that wait already."""
+        return self._sequences.expected(signer, self.next_sequence(signer))
+
     # --- Application ------------------------------------------------------------------------------------------------
 
     async def info(self) -> AppInfo:
@@ -116,14 +121,12 @@ class SquareApplication:
         return InitChainResult(sha256(genesis.app_state))
 
     async def check_tx(self, tx: bytes, *, recheck: bool = False) -> CheckTxResult:
-        """Sequences ahead of the state wait, within a window: proposals put them in order."""
+        """A sequence must follow upon the state and what waits already, without a gap: so nothing waits for ever."""
         try:
             signer, sequence = await self._check(tx)
-            expected = self.next_sequence(signer)
-            if not expected <= sequence < expected + SEQUENCE_WINDOW:
-                raise _Refused(WRONG_SEQUENCE, f"sequence {sequence} is not from {expected} to {expected + SEQUENCE_WINDOW - 1}")
             if not recheck and not self._fits(tx):
                 raise _Refused(TOO_LARGE, f"it does not fit into an empty square of width {self._params.max_square_size}")
+            self._queue(signer, sequence, sha256(tx), recheck=recheck)
         except _Refused as refusal:
             return CheckTxResult(refusal.code, str(refusal))
         return CheckTxResult()
@@ -174,6 +177,7 @@ class SquareApplication:
             raise StoreCorrupt("a DA chain's application was asked to commit before a block was finalized")
         await asyncio.to_thread(self._write, *self._pending)
         self._pending = None
+        self._sequences.new_block()
 
     # --- validity ---------------------------------------------------------------------------------------------------
 
@@ -205,6 +209,13 @@ class SquareApplication:
         if sequence != wanted:
             raise _Refused(WRONG_SEQUENCE, f"sequence {sequence} is not {wanted}")
         expected[signer] = sequence + 1
+
+    def _queue(self, signer: bytes, sequence: int, digest: bytes, *, recheck: bool) -> None:
+        committed = self.next_sequence(signer)
+        expected = self._sequences.expected(signer, committed)
+        ask = self._sequences.recheck if recheck else self._sequences.admit
+        if not ask(signer, sequence, digest, committed):
+            raise _Refused(WRONG_SEQUENCE, f"sequence {sequence} is not {expected}")
 
     def _fits(self, tx: bytes) -> bool:
         blob_tx = _parsed(tx)

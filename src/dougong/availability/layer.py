@@ -20,7 +20,7 @@ from dougong.availability.app import INVALID, TOO_LARGE, SquareApplication
 from dougong.availability.blob_tx import account_address, make_blob_tx
 from dougong.availability.shares import shares_needed
 from dougong.availability.square import ServedSquare
-from dougong.availability.square_cache import DEFAULT_CACHE_BYTES
+from dougong.availability.square_cache import DEFAULT_CACHE_BYTES, LaidOut
 from dougong.availability.wire import decode_blob_tx
 from dougong.codec.protobuf import Reader
 from dougong.codec.timestamp import decode_time
@@ -45,6 +45,7 @@ from dougong.types import (
 
 _KEPT_BLOCKS = 1024
 _TIME_FIELD = 4  # of CometBFT's Header
+_SEQUENCE_TRIES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class SquareLayer:
         self._blocks: OrderedDict[int, _ServedBlock] = OrderedDict()
 
     def client(self, key: Secp256k1Key) -> SquareClient:
-        """The layer as `DataAvailability` for one account. Make one client a key: it keeps count of the sequence."""
+        """The layer as `DataAvailability` for one account."""
         return SquareClient(self, key)
 
     async def latest(self) -> int:
@@ -98,8 +99,8 @@ class SquareLayer:
         return await asyncio.to_thread(square.original)
 
     async def next_sequence(self, signer: bytes) -> int:
-        """The sequence of the account's next transaction, as of the last block: those that wait are not counted."""
-        return self.app.next_sequence(signer)
+        """The sequence of the account's next transaction, behind those that wait."""
+        return self.app.pending_sequence(signer)
 
     async def broadcast(self, raw: bytes) -> CheckTxResult:
         """Offers a `BlobTx` that someone signed. Accepted, it survives a restart."""
@@ -146,10 +147,7 @@ class SquareLayer:
             raise Divergence(
                 f"block {height} says data root {data_root.hex()} and its transactions make {square.header.data_root.hex()}"
             )
-        placements = {}
-        for tx, starts in zip(txs, laid_out.square.blob_starts, strict=True):
-            placements[sha256(tx)] = _placements(tx, starts, height, data_root)
-        return _ServedBlock(square, merkle.prove([sha256(tx) for tx in block.txs], 0), placements, laid_out.size_bytes)
+        return await asyncio.to_thread(_serve, block.txs, laid_out, square)
 
 
 class SquareClient:
@@ -158,7 +156,6 @@ class SquareClient:
     def __init__(self, layer: SquareLayer, key: Secp256k1Key) -> None:
         self._layer = layer
         self._key = key
-        self._next = 0
         self._turn = asyncio.Lock()
         self.address = account_address(key.public_key)
 
@@ -172,20 +169,19 @@ class SquareClient:
             # Another transaction of this account took the sequence, and this one can never take effect: sign anew.
 
     async def _send(self, blob: Blob) -> tuple[bytes, int, int]:
-        async with self._turn:  # a sequence is used up only by a transaction that was accepted
-            layer = self._layer
-            sequence = max(self._next, layer.app.next_sequence(self.address))
-            raw = await asyncio.to_thread(make_blob_tx, self._key, layer.app.chain_id, sequence, [blob])
-            after = await layer.latest()
-            verdict = await layer.broadcast(raw)
-            if verdict.code in (INVALID, TOO_LARGE):
-                raise InvalidBlob(f"the DA layer refuses the blob: {verdict.log}")
-            if not verdict.accepted:
-                raise Rejected(
-                    f"the DA layer refuses the transaction: {verdict.log}", remedy="send it again after the next block"
-                )
-            self._next = sequence + 1
-            return raw, sequence, after
+        layer = self._layer
+        async with self._turn:
+            for _ in range(_SEQUENCE_TRIES):
+                sequence = layer.app.pending_sequence(self.address)
+                raw = await asyncio.to_thread(make_blob_tx, self._key, layer.app.chain_id, sequence, [blob])
+                after = await layer.latest()
+                verdict = await layer.broadcast(raw)
+                if verdict.accepted:
+                    return raw, sequence, after
+                if verdict.code in (INVALID, TOO_LARGE):
+                    raise InvalidBlob(f"the DA layer refuses the blob: {verdict.log}")
+                # Someone else signs with the same key and was faster.
+        raise Rejected(f"the DA layer refuses the transaction: {verdict.log}", remedy="let one process alone use the key")
 
     async def header(self, height: int) -> DataHeader:
         return await self._layer.header(height)
@@ -204,6 +200,16 @@ class SquareClient:
 
     async def shares(self, height: int) -> Sequence[bytes]:
         return await self._layer.shares(height)
+
+
+def _serve(txs: tuple[bytes, ...], laid_out: LaidOut, square: ServedSquare) -> _ServedBlock:
+    hashes = [sha256(tx) for tx in txs]
+    header = square.header
+    placements = {
+        digest: _placements(tx, starts, header.height, header.data_root)
+        for digest, tx, starts in zip(hashes[1:], txs[1:], laid_out.square.blob_starts, strict=True)
+    }
+    return _ServedBlock(square, merkle.prove(hashes, 0), placements, laid_out.size_bytes)
 
 
 def _placements(tx: bytes, starts: tuple[int, ...], height: int, data_root: bytes) -> tuple[Placement, ...]:
