@@ -106,6 +106,19 @@ async def test_a_blob_accepted_before_a_restart_is_published_after_it(tmp_path: 
         assert (await layer.blobs(placements[0].height, ALPHA)).blobs[0].placement == placements[0]
 
 
+async def test_a_spent_sequence_is_in_a_block_that_can_be_read(tmp_path: Path) -> None:
+    async with live(tmp_path) as layer:
+        address = account_address(ALICE.public_key)
+        for number in range(10):
+            raw = make_blob_tx(ALICE, "square-1", number, [Blob(ALPHA, b"blob %d" % number)])
+            assert (await layer.broadcast(raw)).accepted
+            while (spent := await layer.next_sequence(address)) <= number:
+                await asyncio.sleep(0)
+            latest = await layer.latest()
+            read = [await layer.blobs(height, ALPHA) for height in range(1, latest + 1)]
+            assert sum(len(found.blobs) for found in read) >= spent
+
+
 async def test_what_cannot_be_published_is_refused_at_once(tmp_path: Path) -> None:
     async with live(tmp_path) as layer:
         da = layer.client(ALICE)

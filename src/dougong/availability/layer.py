@@ -99,8 +99,11 @@ class SquareLayer:
         return await asyncio.to_thread(square.original)
 
     async def next_sequence(self, signer: bytes) -> int:
-        """The sequence of the account's next transaction, behind those that wait."""
-        return self.app.pending_sequence(signer)
+        """The account's next sequence as the blocks up to `latest` have it: those that wait are not counted."""
+        sequence = self.app.next_sequence(signer)
+        # The application is ahead of the chain for a moment: whoever sees a sequence spent must also see the block.
+        await self.chain.wait_for_height((await self.app.info()).last_height)
+        return sequence
 
     async def broadcast(self, raw: bytes) -> CheckTxResult:
         """Offers a `BlobTx` that someone signed. Accepted, it survives a restart."""
