@@ -56,16 +56,18 @@ def append_batch(
             attestors signed.
     """
     self._require_appender(rollup_id)
-    rollup: registry.Rollup = registry.rollups[rollup_id]
-    shares._require_sequence(proof.share, convert(rollup.namespace, uint256), placement.share_count)
+    # Field by field: the whole registration has nine slots.
+    namespace: uint256 = convert(registry.rollups[rollup_id].namespace, uint256)
+    attestations: IAttestations = IAttestations(registry.rollups[rollup_id].attestations)
+    shares._require_sequence(proof.share, namespace, placement.share_count)
     data_root: bytes32 = shares._data_root(
         proof.share, placement.start_share, placement.share_count, proof.row_path, proof.square_path
     )
     assert data_root == placement.data_root and data_root != empty(bytes32), "the share is not under the data root"
-    assert staticcall IAttestations(rollup.attestations).verify_data_root(
+    assert staticcall attestations.verify_data_root(
         proof.attested_height, placement.height, data_root, proof.history
     ), "the data root is not attested"
-    self._append(rollup_id, index, rollup.da_id, inbox_end, placement)
+    self._append(rollup_id, index, registry.rollups[rollup_id].da_id, inbox_end, placement)
 
 
 @external

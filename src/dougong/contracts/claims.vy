@@ -76,13 +76,12 @@ def post_claim(claim: Claim) -> bytes32:
     assert claim.chain_id == chain.id, "another chain"
     assert claim.settlement == self, "another contract"
     registry._require_rollup(claim.rollup_id)
-    rollup: registry.Rollup = registry.rollups[claim.rollup_id]
-    assert claim.spec_version == rollup.spec_version, "another spec version"
+    assert claim.spec_version == registry.rollups[claim.rollup_id].spec_version, "another spec version"
     claim_id: bytes32 = sha256(abi_encode(claim))
     assert self.posted_claims[claim_id].status == UNKNOWN, "posted before"
 
     if claim.parent == empty(bytes32):
-        assert claim.pre_state == rollup.genesis_state, "the pre-state is not genesis"
+        assert claim.pre_state == registry.rollups[claim.rollup_id].genesis_state, "the pre-state is not genesis"
         assert claim.batch_start == 0, "the first claim starts at batch 0"
     else:
         parent: Posted = self.posted_claims[claim.parent]
@@ -111,7 +110,7 @@ def post_claim(claim: Claim) -> bytes32:
         outbox_root=claim.outbox_root,
     )
     log ClaimPosted(rollup_id=claim.rollup_id, claim_id=claim_id, claimer=msg.sender, claim=claim)
-    extcall IVerifier(rollup.verifier).opened(claim.rollup_id, claim_id, msg.sender, value=msg.value)
+    extcall IVerifier(registry.rollups[claim.rollup_id].verifier).opened(claim.rollup_id, claim_id, msg.sender, value=msg.value)
     return claim_id
 
 
