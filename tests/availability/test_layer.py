@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from dougong.consensus import Genesis, Solo, SoloOptions
 from dougong.consensus.light import LightClient, verify_transaction
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
 from dougong.errors import InvalidBlob, InvalidNamespace, NotFound
+from dougong.store import Store
 from dougong.testing.consensus import running
 from dougong.types import Blob, Namespace, Placement, Validator
 
@@ -106,17 +107,42 @@ async def test_a_blob_accepted_before_a_restart_is_published_after_it(tmp_path: 
         assert (await layer.blobs(placements[0].height, ALPHA)).blobs[0].placement == placements[0]
 
 
-async def test_a_spent_sequence_is_in_a_block_that_can_be_read(tmp_path: Path) -> None:
-    async with live(tmp_path) as layer:
-        address = account_address(ALICE.public_key)
-        for number in range(10):
-            raw = make_blob_tx(ALICE, "square-1", number, [Blob(ALPHA, b"blob %d" % number)])
-            assert (await layer.broadcast(raw)).accepted
-            while (spent := await layer.next_sequence(address)) <= number:
+class Observed(SquareApplication):
+    """Lets others look at the moment when it has committed a block and the chain does not know yet."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.look: Callable[[], Coroutine[None, None, None]] | None = None
+        self.looks: list[asyncio.Task[None]] = []
+
+    async def commit(self) -> None:
+        await super().commit()
+        if self.look is not None:
+            self.looks.append(asyncio.create_task(self.look()))
+            for _ in range(5):
                 await asyncio.sleep(0)
-            latest = await layer.latest()
-            read = [await layer.blobs(height, ALPHA) for height in range(1, latest + 1)]
-            assert sum(len(found.blobs) for found in read) >= spent
+
+
+async def test_a_spent_sequence_is_in_a_block_that_can_be_read(tmp_path: Path) -> None:
+    address = account_address(ALICE.public_key)
+    seen: list[tuple[int, int]] = []
+    app = await Observed.open(tmp_path / "app")
+    assert isinstance(app, Observed)
+    chain = await Solo.open(tmp_path / "chain", GENESIS, VALIDATOR, app, SoloOptions(block_time=0.02))
+    layer = SquareLayer(chain, app)
+
+    async def look() -> None:
+        seen.append((await layer.next_sequence(address), await layer.latest()))
+
+    app.look = look
+    async with running(chain):
+        placements = [await layer.client(ALICE).submit(Blob(ALPHA, b"blob %d" % number)) for number in range(5)]
+        await asyncio.gather(*app.looks)
+    for spent, latest in seen:
+        assert spent <= sum(placement.height <= latest for placement in placements)
+    assert max(spent for spent, _ in seen) == 5
+    await chain.close()
+    await app.close()
 
 
 async def test_what_cannot_be_published_is_refused_at_once(tmp_path: Path) -> None:
