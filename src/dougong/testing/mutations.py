@@ -1,9 +1,9 @@
 """Every small change of a value of the ground: what a verifier must refuse.
 
-    >>> [changed.hex() for changed in mutations(bytes(2))]
-    ['0100', '0002', '00']
-    >>> list(mutations((5,)))
-    [(6,), (4,), (), (5, 5)]
+>>> [changed.hex() for changed in mutations(bytes(2))]
+['0100', '0002', '00']
+>>> list(mutations((5,)))
+[(6,), (4,), (), (5, 5)]
 """
 
 from __future__ import annotations
