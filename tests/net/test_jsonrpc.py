@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -123,6 +123,20 @@ async def test_a_node_cannot_fill_the_memory() -> None:
         with pytest.raises(AnswerTooLarge, match="more than 5000 bytes"):
             await rpc.call("m")
     assert node.requests == 1, "asking the same again would bring the same"
+
+
+class Drip(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.001)
+
+
+async def test_a_node_that_never_ends_is_unavailable() -> None:
+    rpc, _ = client(lambda asked: httpx.Response(200, stream=Drip()), attempts=1, timeout=0.05)
+    async with rpc:
+        with pytest.raises(Unavailable, match="did not answer m: TimeoutError"):
+            await rpc.call("m")
 
 
 @pytest.mark.parametrize("wrap", [lambda text: text, lambda text: {"data": text}])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import ClassVar
 
+import httpx
 import pytest
 from eth_account import Account
 
@@ -169,6 +172,31 @@ async def test_another_user_of_the_key_is_noticed(manual: JsonRpc) -> None:
     await manual.call("evm_mine")
     with pytest.raises(Rejected, match="took nonce 0"):
         await sending
+
+
+class LosesAnswers(httpx.AsyncHTTPTransport):
+    """Passes every transaction on, and loses the answer to the first attempt."""
+
+    seen: ClassVar[set[bytes]] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        asked = json.loads(request.content)
+        if isinstance(asked, dict) and asked["method"] == "eth_sendRawTransaction" and request.content not in self.seen:
+            self.seen.add(request.content)
+            await response.aread()
+            raise httpx.ReadTimeout("the answer was lost")
+        return response
+
+
+async def test_a_lost_answer_is_not_a_lost_transaction(world: World) -> None:
+    """The first attempt was mined, so the second is told that its nonce is used: by itself."""
+    key = key_of("unlucky")
+    await world.owner.send(key.address, b"", 10**18)
+    async with JsonRpc(world.rpc.url, transport=LosesAnswers()) as rpc:
+        receipts = [await Transactor(rpc, key, world.owner.chain_id).send(b"\x0a" * 20, b"", 5) for _ in range(2)]
+    assert len({receipt.tx_hash for receipt in receipts}) == 2
+    assert await nonce(world.rpc, key.address) == 2
 
 
 async def test_an_absent_node_is_unavailable(tmp_path: Path) -> None:

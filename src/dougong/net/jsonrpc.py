@@ -47,7 +47,7 @@ class AnswerTooLarge(Unavailable):
 
 
 class JsonRpc:
-    """One node. `timeout` in seconds for each attempt; `attempts` for calls that may be repeated without harm."""
+    """One node. `timeout` in seconds for each attempt as a whole; `attempts` for calls that may be repeated without harm."""
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class JsonRpc:
         self.url = url
         self._attempts = attempts
         self._max_bytes = max_bytes
+        self._timeout = timeout
         self._ids = itertools.count(1)
         self._http = httpx.AsyncClient(
             timeout=timeout,
@@ -114,9 +115,10 @@ class JsonRpc:
     async def _post_once(self, body: bytes, what: str) -> Any:
         received = bytearray()
         try:
-            async with self._http.stream(
-                "POST", self.url, content=body, headers={"content-type": "application/json"}
-            ) as response:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.stream("POST", self.url, content=body, headers={"content-type": "application/json"}) as response,
+            ):
                 async for chunk in response.aiter_bytes():
                     received += chunk
                     if len(received) > self._max_bytes:
@@ -124,7 +126,7 @@ class JsonRpc:
                 status = response.status_code
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise Unavailable(
-                f"{self.url} did not answer {what}: {error or type(error).__name__}",
+                f"{self.url} did not answer {what}: {str(error) or type(error).__name__}",
                 remedy="check the url and that the node is running",
             ) from error
         if status in BUSY:

@@ -84,7 +84,7 @@ class Transactor:
                 data=calldata,
             )
             raw, tx_hash = sign(tx, self._key)
-            await self._offer(raw)
+            await self._offer(raw, tx_hash)
             self._next_nonce = tx.nonce + 1
         try:
             return await self._see_through(tx, [tx_hash], request)
@@ -107,15 +107,15 @@ class Transactor:
         # Ahead of the node's count only while it has not heard of what was just sent; it forgets nothing that is in a block.
         return max(known, self._next_nonce)
 
-    async def _offer(self, raw: bytes) -> None:
+    async def _offer(self, raw: bytes, tx_hash: bytes) -> None:
         """Puts a transaction into the node's pool. Sending the same bytes twice is harmless, so it may be tried again."""
         try:
             await self.rpc.call("eth_sendRawTransaction", _hex(raw))
-        except RpcError as error:
-            if "already known" in str(error).lower() or "already imported" in str(error).lower():
+        except RpcError:
+            # "Already known", or "nonce too low" because the answer to a first attempt was lost: then it is in.
+            if await self.rpc.call("eth_getTransactionByHash", _hex(tx_hash)) is not None:
                 return
-            # The node's view of the nonce is the one that counts.
-            self._next_nonce = 0
+            self._next_nonce = 0  # the node's view of the nonce is the one that counts
             raise
 
     async def _see_through(self, tx: Unsigned, hashes: list[bytes], request: dict[str, str]) -> Receipt:
