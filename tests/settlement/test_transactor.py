@@ -228,3 +228,9 @@ def test_events_of_another_contract_are_refused() -> None:
         abi.event("MessageSent", [b"\0" * 32], b"")
     with pytest.raises(InvalidInput, match="does not decode"):
         abi.event("MessageSent", [abi.topic("MessageSent"), bytes(32), bytes(32), bytes(32)], b"\1" * 31)
+
+
+def test_a_missing_engine_is_a_failure_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANVIL", str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError, match="run `make engines`"), anvil(tmp_path):
+        pass
