@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn every_kernel_multiplies_as_the_field_does() {
         for field in [Field::gf8(), Field::gf16()] {
-            for constant in [1u16, 2, 77, 200] {
+            for constant in [0u16, 1, 2, 77, 200, 255] {
                 let factor = Factor::new(&field, constant);
                 let y: Vec<u8> = (0..2 * BLOCK).map(|i| (i * 37 + 11) as u8).collect();
                 let (mut fast, mut slow) = (vec![0u8; y.len()], vec![0u8; y.len()]);
