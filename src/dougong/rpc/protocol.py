@@ -37,7 +37,7 @@ class Limits:
     batch: int = 1_000
     request_bytes: int = 8 << 20
     reply_bytes: int = 64 << 20
-    concurrent_calls: int = 64
+    concurrent_calls: int = 256
 
 
 @dataclass(frozen=True, slots=True)
