@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -52,7 +53,7 @@ async def healthy() -> dict[str, object]:
 
 @contextlib.asynccontextmanager
 async def serving(**options: Any) -> AsyncIterator[RpcServer]:
-    server = RpcServer.bind("127.0.0.1", 0, limits=LIMITS, **options)
+    server = RpcServer.bind("127.0.0.1", 0, **{"limits": LIMITS, **options})
     server.mount("alpha", methods(), healthy)
     running = asyncio.create_task(server.run())
     try:
@@ -212,6 +213,52 @@ async def test_an_oversize_body_is_refused_declared_or_not(client: httpx.AsyncCl
         reply = await client.post("/alpha", content=content, headers=headers)
         assert (reply.status_code, reply.json()["error"]["code"]) == (413, -32600)
     assert (await client.post("/alpha", content=b"{}", headers={"content-type": "text/plain"})).status_code == 415
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET / HTTP/1.1\r\nx: ",  # one header without end
+        b"GET /",  # a path without end
+        b"POST /alpha HTTP/1.1\r\n" + b"a: b\r\n" * 3_000,  # headers without end
+        b"\0",  # no HTTP at all
+    ],
+)
+async def test_a_head_without_end_is_cut_off(begin: bytes) -> None:
+    async with serving() as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        with contextlib.suppress(ConnectionError):
+            writer.write(begin)
+            for _ in range(200):
+                writer.write(b"a" * 1_000)
+                await writer.drain()
+            await reader.read(1_000)
+            assert await reader.read(1_000) == b""
+        writer.close()
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(server.url("alpha"))).status_code == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /alpha HTTP/1.1\r\nhost: a\r\n", b"GET / HTTP/1.1\r\nhost: a\r\n\r\nG"])
+async def test_a_head_that_never_comes_is_not_waited_for(sent: bytes) -> None:
+    limits = dataclasses.replace(LIMITS, head_seconds=0.05)
+    async with serving(limits=limits) as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(sent)
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(-1), 10)
+        writer.close()
+
+
+async def test_a_body_that_trickles_is_cut_off() -> None:
+    limits = dataclasses.replace(LIMITS, body_seconds=0.05)
+    async with serving(limits=limits) as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(b"POST /alpha HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
+        reply = await asyncio.wait_for(reader.read(-1), 10)
+        assert reply.startswith(b"HTTP/1.1 408 ")
+        assert b"did not arrive" in reply
+        writer.close()
 
 
 async def test_browsers_of_any_origin_may_call(client: httpx.AsyncClient) -> None:

@@ -4,9 +4,8 @@
     methods.add("web3_sha3", sha3, Param("data", read_bytes))
     reply = await answer(methods, body, limits)          # None: nothing but notifications
 
-Source: https://www.jsonrpc.org/specification. Deviation: `"params": null` counts as no params,
-as clients in use send it. Limits of ours: a batch's length, the size of its reply, how many calls
-of one batch run at a time.
+Source: https://www.jsonrpc.org/specification. Deviation: `"params": null` counts as no params, as clients in use
+send it. Limits of ours: a batch's length, the size of its reply, how many calls of one batch run at a time.
 """
 
 from __future__ import annotations
@@ -32,12 +31,16 @@ Handler = Callable[..., Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may cost: calls in a batch, bytes of a request and of a batch's reply, calls that run at a time."""
+    """What one request may cost: calls in a batch, bytes of a body and of a batch's reply, calls of a batch that run at a time;
+    for the server also bytes and seconds of a request's head, and seconds for its body to arrive."""
 
     batch: int = 1_000
     request_bytes: int = 8 << 20
-    reply_bytes: int = 64 << 20
+    reply_bytes: int = 24 << 20
     concurrent_calls: int = 256
+    head_bytes: int = 64 << 10
+    head_seconds: float = 10.0
+    body_seconds: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@
 
 `POST /alpha` is JSON-RPC, `GET /alpha` the chain's health, `GET /` the list of chains, `GET /metrics` Prometheus.
 
-What an attacker can do with a socket: send what it likes. A body over the limit is refused before it is read to its end, one
-that trickles is cut off, more requests than the limit get 503, and nothing that arrives makes anything but a JSON-RPC error.
+What an attacker can do with a socket: send what it likes. A head or body over the limit is refused before it is read to its
+end, one that trickles is cut off, more requests than the limit get 503, and nothing that arrives makes anything but a JSON-RPC
+error. What this cannot stop is a flood from many addresses: a server that is open to the world wants a proxy in front.
 Methods are reads or take signed transactions, so other sites' pages may call them (CORS): there is no session to ride on.
 """
 
@@ -32,6 +33,7 @@ from starlette.routing import Route
 
 from dougong.errors import ConfigError, DougongError
 from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
+from dougong.rpc.connection import connection_class
 from dougong.rpc.errors import RpcError
 from dougong.rpc.protocol import Limits, Methods, answer
 
@@ -39,9 +41,9 @@ __all__ = ["Health", "RpcServer"]
 
 Health = Callable[[], Awaitable[Mapping[str, object]]]
 
-BODY_SECONDS = 15  # for a request's whole body to arrive
 SHUTDOWN_SECONDS = 5  # for calls under way when the server stops
 BACKLOG = 2_048
+MAX_CONNECTIONS = 4_096
 
 
 class _Server(uvicorn.Server):
@@ -132,7 +134,7 @@ class RpcServer:
         """Serves until cancelled, then answers what is under way, and closes the socket."""
         config = uvicorn.Config(
             self.app,
-            http="httptools",
+            http=connection_class(self._limits.head_bytes, self._limits.head_seconds),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -141,6 +143,7 @@ class RpcServer:
             date_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         server = _Server(config)
@@ -184,10 +187,10 @@ class RpcServer:
         self._under_way += 1
         try:
             try:
-                async with asyncio.timeout(BODY_SECONDS):
+                async with asyncio.timeout(self._limits.body_seconds):
                     body = await self._body(request)
             except TimeoutError:
-                return _refusal(408, INVALID_REQUEST, f"the body did not arrive within {BODY_SECONDS} s")
+                return _refusal(408, INVALID_REQUEST, f"the body did not arrive within {self._limits.body_seconds} s")
             except ClientDisconnect:
                 return Response(status_code=400)
             if body is None:
@@ -228,7 +231,10 @@ def _json(status: int, body: object) -> Response:
 
 
 def _refusal(status: int, code: int, message: str) -> Response:
-    return _json(status, {"jsonrpc": "2.0", "id": None, "error": RpcError(code, message).to_json()})
+    response = _json(status, {"jsonrpc": "2.0", "id": None, "error": RpcError(code, message).to_json()})
+    if status in (408, 413):  # the rest of the body may never end
+        response.headers["connection"] = "close"
+    return response
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -113,6 +113,7 @@ class EvmApplication:
     async def check_tx(self, tx: bytes, *, recheck: bool = False) -> CheckTxResult:
         """Admits to the pool. A transaction that is there is accepted again: whether it is known is the mempool's to say."""
         try:
+            self.pool.check_size(tx)
             if keccak256(tx) not in self.pool:
                 info = await self._decoder.decode(tx)
                 if info.hash not in self.pool:

@@ -181,7 +181,9 @@ class TransactionPool:
         nonce, balance = account
         if info.nonce < nonce:
             raise InvalidTransaction(f"nonce too low: next nonce {nonce}, tx nonce {info.nonce}")
-        self.update(self.base_fee, {info.sender: account})
+        known = self._senders.get(info.sender)
+        if known is not None and (known.nonce, known.balance) != account:
+            self.update(self.base_fee, {info.sender: account})
         sender = self._senders.get(info.sender) or _Sender(nonce, balance, nonce)
         tx = PooledTransaction(
             info.hash,
@@ -235,9 +237,13 @@ class TransactionPool:
 
     # --- rules ------------------------------------------------------------------------------------------------------
 
-    def _check_alone(self, raw: bytes, info: TxInfo) -> None:
+    def check_size(self, raw: bytes) -> None:
+        """Raises `InvalidTransaction`. Cheap: before anything is computed of bytes that nobody has paid for."""
         if len(raw) > self.limits.tx_bytes:
             raise InvalidTransaction(f"oversized data: transaction size {len(raw)}, limit {self.limits.tx_bytes}")
+
+    def _check_alone(self, raw: bytes, info: TxInfo) -> None:
+        self.check_size(raw)
         if info.chain_id is not None and info.chain_id != self.chain_id:
             raise InvalidTransaction(f"invalid chain id for signer: have {info.chain_id} want {self.chain_id}")
         if info.gas_limit > self.gas_limit:

@@ -1,0 +1,70 @@
+"""HTTP connections that cannot be held open, or filled, by saying little or by never ending.
+
+uvicorn bounds neither the size of a request's head nor the time that it may take: one connection could grow without end, and many
+could sit there for ever. Its body is the server's to bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+__all__ = ["Connection", "connection_class"]
+
+
+class Connection(HttpToolsProtocol):
+    """`head_bytes` is the most that may come before a request's head is complete, `head_seconds` the time that it may take,
+    counted from the connection's start or the head's first byte."""
+
+    head_bytes: ClassVar[int] = 64 << 10
+    head_seconds: ClassVar[float] = 10.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_size = 0
+        self._in_head = True
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:
+            self._head_size += len(data)
+            if self._head_size > self.head_bytes:
+                self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._deadline is None:
+            self._start_deadline()
+
+    def on_headers_complete(self) -> None:
+        self._stop_deadline()
+        self._in_head, self._head_size = False, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        super().on_message_complete()
+
+    def _start_deadline(self) -> None:
+        self._deadline = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def connection_class(head_bytes: int, head_seconds: float) -> type[Connection]:
+    """A `Connection` with other limits."""
+    return type("Connection", (Connection,), {"head_bytes": head_bytes, "head_seconds": head_seconds})
