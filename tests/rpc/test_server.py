@@ -198,6 +198,15 @@ async def test_chains_health_and_metrics_have_their_paths(client: httpx.AsyncCli
     assert "xxx" not in metrics
 
 
+async def test_many_large_requests_go_over_one_connection() -> None:
+    limits = dataclasses.replace(LIMITS, request_bytes=1 << 20)
+    async with serving(limits=limits) as server, httpx.AsyncClient(limits=httpx.Limits(max_connections=1)) as client:
+        for size in (10, 70_000, 500_000, 100, 900_000):
+            content = b" " * size + json.dumps(call("add", ["0x1"])).encode()
+            reply = await client.post(server.url("alpha"), content=content, headers={"content-type": "application/json"})
+            assert reply.json()["result"] == "0x2"
+
+
 async def test_notifications_get_204(client: httpx.AsyncClient) -> None:
     reply = await client.post("/alpha", json={"jsonrpc": "2.0", "method": "add"})
     assert (reply.status_code, reply.content) == (204, b"")

@@ -25,6 +25,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_size = 0
         self._in_head = True
+        self._heads = 0
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -36,8 +37,9 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        heads = self._heads
         super().data_received(data)
-        if self._in_head:
+        if self._in_head and self._heads == heads:  # else most of it was a whole request
             self._head_size += len(data)
             if self._head_size > self.head_bytes:
                 self.transport.abort()
@@ -50,6 +52,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop_deadline()
         self._in_head, self._head_size = False, 0
+        self._heads += 1
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
