@@ -37,9 +37,9 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        heads = self._heads
+        was_in_head, heads = self._in_head, self._heads
         super().data_received(data)
-        if self._in_head and self._heads == heads:  # else most of it was a whole request
+        if was_in_head and self._heads == heads:  # nothing but head so far
             self._head_size += len(data)
             if self._head_size > self.head_bytes:
                 self.transport.abort()
