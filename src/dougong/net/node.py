@@ -36,7 +36,7 @@ from dougong.types import (
     SignedHeader,
 )
 
-__all__ = ["NodeClient"]
+__all__ = ["Meter", "NodeClient"]
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class NodeClient:
         max_bytes: int = 64 << 20,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._meter = _Meter(transport or httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=64)))
+        self._meter = Meter(transport or httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=64)))
         self._rpc = JsonRpc(url, timeout=timeout, attempts=attempts, max_bytes=max_bytes, transport=self._meter)
 
     @property
@@ -149,7 +149,7 @@ async def _translated(answer: Awaitable[T]) -> T:
         raise Rejected(str(error)) from error
 
 
-class _Meter(httpx.AsyncBaseTransport):
+class Meter(httpx.AsyncBaseTransport):
     """A transport that counts."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
@@ -170,7 +170,7 @@ class _Meter(httpx.AsyncBaseTransport):
 
 
 class _MeteredStream(httpx.AsyncByteStream):
-    def __init__(self, inner: httpx.AsyncByteStream, meter: _Meter) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream, meter: Meter) -> None:
         self._inner = inner
         self._meter = meter
 
