@@ -196,4 +196,6 @@ def _toml(value: Any) -> str:
         return str(value)
     if isinstance(value, Table | dict):
         return "{}"
+    if isinstance(value, list):
+        return "[]"
     return f'"{value}"'

@@ -46,6 +46,11 @@ class Disk:
         """Where a running stack says how to reach it."""
         return self.root / "running.json"
 
+    @property
+    def trust(self) -> Path:
+        """What whoever checks the stack starts from; see `dougong.stack.trust`."""
+        return self.root / "trust.json"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Held while a stack runs on this folder; the kernel lets go of it when the process dies. Raises `Rejected`."""

@@ -39,6 +39,7 @@ from dougong.stack.events import Event
 from dougong.stack.genesis import SPEC_VERSION
 from dougong.stack.settlements import SettlementChain
 from dougong.stack.squares import AttestedSquare, Square
+from dougong.stack.trust import RollupTrust
 from dougong.store import Store
 from dougong.types import Namespace
 
@@ -95,9 +96,11 @@ class _Services:
             yield "proposer", self.proposer.run
 
 
-async def open_rollup(context: Context, name: str, square: Square, base: SettlementChain | None, closing: AsyncExitStack) -> None:
+async def open_rollup(
+    context: Context, name: str, square: Square, base: SettlementChain | None, closing: AsyncExitStack
+) -> RollupTrust:
     """Opens the stores, registers the rollup if need be, serves it at /name and adds its services. Whole or not at all: what it
-    opened before an error is closed again; after success it closes with `closing`."""
+    opened before an error is closed again; after success it closes with `closing`. Returns what a node must know of it."""
     async with AsyncExitStack() as opened:
         ground = await _open_ground(context, name, square, opened)
         settled = None if base is None else await _settle(ground, base, closing)
@@ -109,15 +112,17 @@ async def open_rollup(context: Context, name: str, square: Square, base: Settlem
     context.metrics.join(ground.registry)
     for service, start in services.starts():
         context.supervisor.add(name, service, start)
-    facts: dict[str, object] = {
-        "layer": "rollup",
-        "url": context.server.url(name),
-        "chain_id": context.config.chain_id(name),
-        "genesis": sha256(context.documents.rollup[name]).hex(),
-        "settlement": None if settled is None else settled.base.name,
-        "rollup_id": None if settled is None else settled.rollup_id,
-    }
-    context.report(Event("chain", name, facts))
+    trust = RollupTrust(
+        genesis=sha256(context.documents.rollup[name]).hex(),
+        state=ground.evm.genesis_hash.hex(),
+        availability=square.name,
+        settlement=None if settled is None else settled.base.name,
+        rollup_id=None if settled is None else settled.rollup_id,
+        proof=ground.config.proof,
+    )
+    facts: dict[str, object] = {"layer": "rollup", "url": context.server.url(name), "chain_id": ground.evm.chain_id}
+    context.report(Event("chain", name, facts | trust.model_dump()))
+    return trust
 
 
 async def _open_ground(context: Context, name: str, square: Square, opened: AsyncExitStack) -> _Ground:

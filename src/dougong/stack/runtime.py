@@ -37,6 +37,7 @@ from dougong.stack.metrics import Metrics
 from dougong.stack.rollups import open_rollup
 from dougong.stack.settlements import SettlementChain, open_settlement, start_settlement
 from dougong.stack.squares import Square, open_square
+from dougong.stack.trust import RollupTrust, SettlementTrust, Trust
 
 __all__ = ["Stack", "running"]
 
@@ -56,6 +57,7 @@ class Stack:
         self._squares: dict[str, Square] = {}
         self._urls: dict[str, str] = {}
         self._settlements: dict[str, SettlementChain] = {}
+        self._rollups: dict[str, RollupTrust] = {}
         self._begun: set[str] = set()
         self._said: dict[tuple[str, str], str] = {}
 
@@ -65,10 +67,12 @@ class Stack:
         return self.context.server.url("")
 
     async def opened(self) -> None:
-        """Returns once every chain that can be opened is up or has met an error (and may be trying again). Raises `ConfigError`
-        if stack.toml is at fault, and the error if no chain at all came up."""
+        """Returns once every chain that can be opened is up or has met an error (and may be trying again); `trust.json` is then
+        written. Raises `ConfigError` if stack.toml is at fault, and the error if no chain at all came up."""
         while not all(_decided(service) for service in self._openings()):  # noqa: ASYNC110  states change in many places
             await asyncio.sleep(WATCH_S)
+        disk = self.context.disk
+        disk.write(disk.trust, self.trust().model_dump_json(indent=2).encode())
         failures = [self.context.supervisor.failure(service.group) for service in self._openings()]
         for failure in failures:
             if isinstance(failure, ConfigError) or (failure is not None and not self.facts):
@@ -87,8 +91,23 @@ class Stack:
             }
             for s in self.context.supervisor.status()
         ]
-        documents = {name: json.loads(raw) for name, raw in self.context.documents.rollup.items()}
+        documents = {name: raw.decode() for name, raw in self.context.documents.rollup.items()}
         return {"chains": self.facts, "documents": documents, "services": services}
+
+    def trust(self) -> Trust:
+        """What a node needs to know to check the chains that are up."""
+        settlements = {
+            name: SettlementTrust(
+                chain_id=base.chain_id,
+                genesis=None if base.genesis is None else base.genesis.hex(),
+                url=None if base.genesis is not None else base.rpc.url,
+                contract=base.contract.hex(),
+                attestations={square: contract.hex() for square, contract in base.attestations.items()},
+            )
+            for name, base in self._settlements.items()
+        }
+        squares = {name: square.da_id.hex() for name, square in self._squares.items()}
+        return Trust(availability=squares, settlement=settlements, rollup=self._rollups)
 
     # --- coming up --------------------------------------------------------------------------------------------------
 
@@ -121,7 +140,8 @@ class Stack:
     async def _open_rollup(self, name: str) -> None:
         config = self.context.config.rollup[name]
         base = None if config.settlement is None else self._settlements[config.settlement]
-        await open_rollup(self.context, name, self._squares[config.availability], base, self._closing)
+        square = self._squares[config.availability]
+        self._rollups[name] = await open_rollup(self.context, name, square, base, self._closing)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 

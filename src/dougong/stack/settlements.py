@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from dougong.consensus.genesis import Genesis
 from dougong.consensus.solo import Solo, SoloOptions
+from dougong.crypto.hashing import sha256
 from dougong.errors import ConfigError, Rejected
 from dougong.execution.evm.app import EvmApplication
 from dougong.execution.evm.ordered import OrderedEvm
@@ -35,13 +36,16 @@ DEV_SHARE = OPERATOR_ETHER // 100 * ETHER
 
 @dataclass(frozen=True, slots=True)
 class SettlementChain:
-    """`contract` is the settlement contract's address."""
+    """`contract` is the settlement contract's address, `attestations` those of the DA chains'. `genesis` is None for a chain that
+    is not ours."""
 
     name: str
     chain_id: int
     rpc: JsonRpc
     deployment: Deployment
     contract: bytes
+    genesis: bytes | None
+    attestations: dict[str, bytes] = field(default_factory=dict)
     transactors: dict[str, Transactor] = field(default_factory=dict)
 
     def transactor(self, context: Context, role: str) -> Transactor:
@@ -75,7 +79,8 @@ async def open_settlement(context: Context, name: str, url: str, closing: AsyncE
         contract = await deployment.settlement()
         closing.push_async_exit(opened.pop_all())
     context.report(Event("deployed", name, {"settlement": "0x" + contract.hex()}))
-    return SettlementChain(name, config.chain_id, rpc, deployment, contract)
+    document = context.documents.settlement.get(name)
+    return SettlementChain(name, config.chain_id, rpc, deployment, contract, None if document is None else sha256(document))
 
 
 async def _start_embedded(context: Context, name: str, config: EmbeddedSettlement, closing: AsyncExitStack) -> str:

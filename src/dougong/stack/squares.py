@@ -75,6 +75,7 @@ class Square:
         context, attestor = self._context, await self._attestor_service(closing)
         attestors = (AttestorKey(attestor.address, ATTESTOR_POWER),)
         contract = await settlement.deployment.attestations(self.name, self.da_id, attestors)
+        settlement.attestations[self.name] = contract
         client = AttestationsClient(settlement.rpc, contract, settlement.transactor(context, f"relayer.{settlement.name}"))
         attested = AttestedSquare(client, DataRootHistory(self.client(f"attestor.{self.name}")))
         relayer = Relayer(

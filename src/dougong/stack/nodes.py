@@ -1,0 +1,230 @@
+"""Nodes that check a stack which somebody else runs: a light node, and one that verifies a rollup by rebuilding it.
+
+    async with light_check(api, trust, folder) as check:
+        findings = await check()                      # again for what is new since
+    async with full_node(api, trust, "alpha", folder) as node:
+        await node.reach(120)
+
+Both start from a trust file and an empty folder, and see the stack through sockets only; `api` is its URL without a chain's path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from dougong.crypto.hashing import sha256
+from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
+from dougong.net.jsonrpc import JsonRpc
+from dougong.net.node import Meter, NodeClient
+from dougong.services.light_node import LightNode, LightReport
+from dougong.services.light_settlement import EmbeddedChain, RollupCheck, SettlementCheck, SettlementReport
+from dougong.services.remote import REMOTE_TABLES, RemoteSquare
+from dougong.services.sources import BatchSource, Position, SettledSource, SovereignSource
+from dougong.services.threads import in_thread
+from dougong.services.verifying_node import ClaimWatch, VerifyingNode
+from dougong.settlement.client import SettlementClient
+from dougong.stack.trust import RollupTrust, Trust
+from dougong.store import Store
+from dougong.types import BatchReference, InboxMessage, Namespace
+
+__all__ = ["FullNode", "LightCheck", "full_node", "light_check", "rollup_document"]
+
+POLL_S = 0.2
+SHARE_BYTES = 512
+
+
+# --- light ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LightFindings:
+    """What one pass found: each DA chain, and each settlement chain as it stands on each of them."""
+
+    squares: tuple[LightReport, ...]
+    settlements: tuple[SettlementReport, ...]
+
+    @property
+    def verified(self) -> list[str]:
+        return [line for square in self.squares for line in square.verified] + [
+            line for settlement in self.settlements for line in settlement.verified
+        ]
+
+    @property
+    def trusted(self) -> list[str]:
+        return [line for square in self.squares for line in square.trusted] + [
+            line for settlement in self.settlements for line in settlement.trusted
+        ]
+
+
+class LightCheck:
+    """Call it for a pass over everything that is new."""
+
+    def __init__(
+        self, trust: Trust, lights: dict[str, LightNode], checks: list[tuple[SettlementCheck, list[RollupCheck]]]
+    ) -> None:
+        self._trust = trust
+        self.lights = lights
+        self._checks = checks
+
+    async def __call__(self) -> LightFindings:
+        """Raises what a light node raises: `InvalidHeader`, `InvalidProof`, `Withheld`, `Divergence`."""
+        for light in self.lights.values():
+            await light.catch_up()
+        settlements = [await check.run(rollups) for check, rollups in self._checks]
+        return LightFindings(tuple(light.report() for light in self.lights.values()), tuple(settlements))
+
+
+@asynccontextmanager
+async def light_check(api: str, trust: Trust, folder: Path) -> AsyncIterator[LightCheck]:
+    async with AsyncExitStack() as closing:
+        lights: dict[str, LightNode] = {}
+        for name, genesis in trust.availability.items():
+            node = await closing.enter_async_context(NodeClient(f"{api}/{name}"))
+            lights[name] = await LightNode.open(folder / name, node, bytes.fromhex(genesis))
+            closing.push_async_callback(lights[name].close)
+        checks = []
+        for name, settlement in trust.settlement.items():
+            url = settlement.url or f"{api}/{name}"
+            rpc = await closing.enter_async_context(JsonRpc(url))
+            chain = None
+            if settlement.genesis is not None:
+                node = await closing.enter_async_context(NodeClient(url))
+                chain = EmbeddedChain(node, bytes.fromhex(settlement.genesis))
+            for square, attestations in settlement.attestations.items():
+                contracts = bytes.fromhex(settlement.contract), bytes.fromhex(attestations)
+                check = SettlementCheck(rpc, *contracts, lights[square], chain=chain)
+                checks.append((check, _rollups_on(trust, name, square)))
+        yield LightCheck(trust, lights, checks)
+
+
+def _rollups_on(trust: Trust, settlement: str, square: str) -> list[RollupCheck]:
+    return [
+        RollupCheck(name, rollup.rollup_id, bytes.fromhex(rollup.state), rollup.proof or "none")
+        for name, rollup in trust.rollup.items()
+        if rollup.rollup_id is not None and (rollup.settlement, rollup.availability) == (settlement, square)
+    ]
+
+
+# --- full -----------------------------------------------------------------------------------------------------------
+
+
+class FullNode:
+    """A verifying node and what it has spent. `batch_bytes` are the blobs' own, `share_bytes` the shares' that hold them."""
+
+    def __init__(self, node: VerifyingNode, source: _Counted, square: NodeClient, meter: Meter) -> None:
+        self.node = node
+        self._source = source
+        self._square = square
+        self._meter = meter
+        self._started = time.perf_counter()
+
+    async def reach(self, height: int) -> None:
+        """Returns once block `height` is derived, and each claim on what is derived was compared. Raises `Divergence` for the
+        first claim that is not true."""
+        while True:
+            await self.node.catch_up()
+            if self.node.alarms:
+                raise self.node.alarms[0]
+            if self.node.follower.position.number >= height:
+                return
+            await asyncio.sleep(POLL_S)
+
+    async def report(self, height: int) -> dict[str, object]:
+        header = await self.node.chain.header(height)
+        return {
+            "height": height,
+            "block_hash": header.hash.hex(),
+            "state_root": header.state_root.hex(),
+            "outbox_root": header.outbox_root.hex(),
+            "batches": self.node.follower.position.index,
+            "batch_bytes": self._source.batch_bytes,
+            "share_bytes": self._source.share_bytes,
+            "claims_checked": 0 if self.node.claims is None else self.node.claims.checked,
+            "bytes_received": self._square.bytes_received + self._meter.received,
+            "seconds": round(time.perf_counter() - self._started, 3),
+        }
+
+
+@asynccontextmanager
+async def full_node(api: str, trust: Trust, name: str, folder: Path) -> AsyncIterator[FullNode]:
+    """Raises `NotFound` for a rollup that the trust file does not have, `InvalidHeader` where the stack serves another."""
+    rollup = trust.rollup.get(name)
+    if rollup is None:
+        raise NotFound(f"the trust file knows no rollup {name}", remedy=f"it knows: {', '.join(trust.rollup) or 'none'}")
+    async with AsyncExitStack() as closing:
+        document = await rollup_document(api, name, rollup)
+        node = await closing.enter_async_context(NodeClient(f"{api}/{rollup.availability}"))
+        store = await in_thread(Store, folder / "square", REMOTE_TABLES)
+        closing.callback(store.close)
+        square = await RemoteSquare.open(node, bytes.fromhex(trust.availability[rollup.availability]), store=store)
+        meter = Meter(httpx.AsyncHTTPTransport())
+        closing.push_async_callback(meter.aclose)
+        namespace = Namespace(bytes.fromhex(str(document["namespace"])))
+        source: BatchSource
+        claims = None
+        if rollup.settlement is None or rollup.rollup_id is None:
+            signer = bytes.fromhex(str(document["batch_signer"]))
+            source = SovereignSource(square, da_id=square.da_id, namespace=namespace, sequencer=signer)
+        else:
+            settlement = trust.settlement[rollup.settlement]
+            url = settlement.url or f"{api}/{rollup.settlement}"
+            rpc = await closing.enter_async_context(JsonRpc(url, transport=meter))
+            client = SettlementClient(rpc, bytes.fromhex(settlement.contract))
+            source = SettledSource(client, square, rollup_id=rollup.rollup_id, da_id=square.da_id, namespace=namespace)
+            claims = ClaimWatch(client, rollup_id=rollup.rollup_id)
+        counted = _Counted(source)
+        verifying = await VerifyingNode.open(
+            folder, json.dumps(document["evm"]), counted, claims=claims, name=name, poll_s=POLL_S
+        )
+        closing.push_async_callback(verifying.close)
+        if verifying.evm.genesis_hash.hex() != rollup.state:
+            raise Divergence(f"{name}'s genesis document makes the block {verifying.evm.genesis_hash.hex()}, not {rollup.state}")
+        yield FullNode(verifying, counted, node, meter)
+
+
+async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str, object]:
+    """The rollup's genesis document, if it is the one that is trusted."""
+    try:
+        async with httpx.AsyncClient(timeout=20) as http:
+            answer = (await http.get(f"{api}/stack")).json()
+        document = answer["documents"][name].encode()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unavailable(
+            f"{api} does not tell {name}'s genesis document: {error!r}", remedy="check the URL of the stack"
+        ) from error
+    if sha256(document).hex() != rollup.genesis:
+        raise InvalidHeader(f"{api} has another genesis document for {name} than the trusted one", remedy="check the URL")
+    parsed: dict[str, object] = json.loads(document)
+    return parsed
+
+
+class _Counted:
+    """A `BatchSource` that counts what it gives."""
+
+    def __init__(self, source: BatchSource) -> None:
+        self._source = source
+        self.batch_bytes = 0
+        self.share_bytes = 0
+
+    async def holds(self, position: Position) -> bool:
+        return await self._source.holds(position)
+
+    async def references(self, position: Position) -> tuple[Sequence[BatchReference], int]:
+        return await self._source.references(position)
+
+    async def data(self, reference: BatchReference) -> bytes | None:
+        data = await self._source.data(reference)
+        self.batch_bytes += len(data or b"")
+        self.share_bytes += 0 if reference.placement is None else SHARE_BYTES * reference.placement.share_count
+        return data
+
+    async def messages(self, position: Position, reference: BatchReference) -> Sequence[InboxMessage]:
+        return await self._source.messages(position, reference)

@@ -1,0 +1,69 @@
+"""The few facts that everything else is checked against, as a file: `data_dir/trust.json`.
+
+    trust = read_trust(Path("dougong-data/trust.json"))
+    trust.availability["square"]                     # the genesis hash
+    trust.rollup["alpha"].state                      # the hash of its genesis block
+
+`dougong up` writes it. Whoever checks the stack must have got it from somebody that they believe; it holds no secrets.
+Addresses and hashes are hexadecimal without 0x.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from dougong.errors import ConfigError, NotFound
+
+__all__ = ["RollupTrust", "SettlementTrust", "Trust", "read_trust"]
+
+Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Address = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SettlementTrust(_Table):
+    """`genesis` is None for an Ethereum node, whose consensus is not checked here; then `url` says where it is."""
+
+    chain_id: int
+    genesis: Hash | None
+    url: str | None
+    contract: Address
+    attestations: dict[str, Address]
+
+
+class RollupTrust(_Table):
+    """`genesis` is the SHA-256 of its document, `state` the hash of its EVM's genesis block."""
+
+    genesis: Hash
+    state: Hash
+    availability: str
+    settlement: str | None
+    rollup_id: int | None
+    proof: str | None
+
+
+class Trust(_Table):
+    availability: dict[str, Hash]
+    settlement: dict[str, SettlementTrust]
+    rollup: dict[str, RollupTrust]
+
+
+def read_trust(path: Path) -> Trust:
+    """Raises `NotFound` and `ConfigError`."""
+    try:
+        return Trust.model_validate_json(path.read_text())
+    except OSError as error:
+        raise NotFound(
+            f"{path} cannot be read: {error.strerror}",
+            remedy="`dougong up` writes it into its data_dir; or name another with --trust",
+        ) from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} is not a trust file: {error}", remedy="take it again from where the stack was set up"
+        ) from error
