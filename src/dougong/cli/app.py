@@ -34,6 +34,75 @@ def up(stack: StackFile = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def demo(
+    transactions: Annotated[int, typer.Option("--transactions", help="In the trading phase, over all rollups.")] = 2_400,
+    accounts: Annotated[int, typer.Option("--accounts", help="Who trade.")] = 120,
+    keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Leave the demo's data there.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the main job: rollups, trades, checks from outside, a withdrawal."""
+    from dougong.cli.demo import Options
+    from dougong.cli.demo import demo as command
+
+    command(Options(transactions, accounts), keep=keep, as_json=as_json)
+
+
+Api = Annotated[str | None, typer.Option("--api", metavar="URL", help="Where the stack answers; from its data_dir if left out.")]
+TrustFile = Annotated[
+    Path | None,
+    typer.Option("--trust", metavar="FILE", help="Genesis hashes and contracts to trust; from the data_dir if left out."),
+]
+Folder = Annotated[Path, typer.Option("--folder", help="Where the node keeps what it has checked.")]
+
+
+@app.command()
+def status(stack: StackFile = None, api: Api = None, as_json: Json = False) -> None:
+    """Show how a running stack does: chains, heads, services."""
+    from dougong.cli.status import status as command
+
+    command(stack, api, as_json=as_json)
+
+
+@app.command()
+def verify(stack: StackFile = None, api: Api = None, trust: TrustFile = None, as_json: Json = False) -> None:
+    """Check a running stack from its genesis hashes, and say what is still trusted."""
+    from dougong.cli.nodes import verify_command
+
+    verify_command(stack, api, trust, as_json=as_json)
+
+
+@app.command("light-node")
+def light_node(
+    folder: Folder,
+    stack: StackFile = None,
+    api: Api = None,
+    trust: TrustFile = None,
+    once: Annotated[bool, typer.Option("--once", help="One pass, then end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Follow a stack as `verify` does, remembering what was checked."""
+    from dougong.cli.nodes import light_node_command
+
+    light_node_command(stack, api, trust, folder, once=once, as_json=as_json)
+
+
+@app.command("full-node")
+def full_node(
+    rollup: Annotated[str, typer.Argument(help="The rollup's name.")],
+    folder: Folder,
+    stack: StackFile = None,
+    api: Api = None,
+    trust: TrustFile = None,
+    until: Annotated[int | None, typer.Option("--until", min=0, help="End once this block is rebuilt.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Rebuild a rollup from DA and settlement alone, and hold its claims to the result."""
+    from dougong.cli.nodes import full_node_command
+
+    full_node_command(rollup, stack, api, trust, folder, until=until, as_json=as_json)
+
+
+@app.command()
 def new(path: Annotated[Path, typer.Argument(metavar="[PATH]")] = Path("stack.toml")) -> None:
     """Write a commented stack.toml."""
     from dougong.cli.new import new as command

@@ -1,0 +1,73 @@
+"""`dougong status`: what a running stack says of itself. Nothing here is checked; `dougong verify` does that."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from dougong.cli.ending import run
+from dougong.errors import NotFound, Unavailable
+from dougong.stack.disk import Disk
+from dougong.stack.reading import load
+
+__all__ = ["status"]
+
+
+def status(stack: Path | None, api: str | None, *, as_json: bool) -> None:
+    url = (api or _running(stack)).rstrip("/")
+    info, heads = run(_ask(url))
+    if as_json:
+        print(orjson.dumps({"url": url, "chains": info["chains"], "heads": heads, "services": info["services"]}).decode())
+    else:
+        _show(url, info, heads)
+
+
+def _running(stack: Path | None) -> str:
+    disk = Disk(load(stack).data_dir)
+    raw = disk.read(disk.running)
+    if raw is None:
+        raise NotFound(f"no stack runs on {disk.root}", remedy="start it with `dougong up`, or name a URL with --api")
+    return str(json.loads(raw)["url"])
+
+
+async def _ask(url: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        async with httpx.AsyncClient(timeout=10) as http:
+            info: dict[str, Any] = (await http.get(f"{url}/stack")).json()
+            answers = await asyncio.gather(*(http.get(f"{url}/{name}") for name in info["chains"]))
+            return info, {name: answer.json() for name, answer in zip(info["chains"], answers, strict=True)}
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Unavailable(
+            f"no stack answers at {url}: {error or type(error).__name__}", remedy="start it with `dougong up`"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable(f"what answers at {url} is no dougong stack: {error!r}", remedy="check the URL") from error
+
+
+def _show(url: str, info: dict[str, Any], heads: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    chains = Table("chain", "layer", "latest", "safe", "finalized", "services", title=f"stack at {url}", title_justify="left")
+    for name, facts in info["chains"].items():
+        services = [service for service in info["services"] if service["chain"] == name]
+        head = heads[name]
+        row = [str(head.get(key, "")) for key in ("latest", "safe", "finalized")]
+        chains.add_row(name, facts["layer"], *row, _summary(services))
+    console.print(chains)
+    for service in info["services"]:
+        if service["error"]:
+            console.print(f"{service['chain']} {service['service']}, {service['state']}: {service['error']}", markup=False)
+            if service["remedy"]:
+                console.print(f"  → {service['remedy']}", markup=False)
+
+
+def _summary(services: list[dict[str, Any]]) -> str:
+    well = [service for service in services if service["state"] in ("running", "finished")]
+    return f"{len(well)} of {len(services)} well"
