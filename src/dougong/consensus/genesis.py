@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from dougong.codec.timestamp import NANOSECONDS
 from dougong.consensus.block import MAX_BLOCK_BYTES, ConsensusParams
 from dougong.consensus.header import MAX_CHAIN_ID_BYTES
@@ -92,6 +94,7 @@ class Genesis:
     def parse(cls, raw: bytes) -> Genesis:
         """Raises `ConfigError` for a document that CometBFT would not start from, or that we cannot follow."""
         try:
+            orjson.loads(raw)  # bounds the nesting, which json leaves to the interpreter's stack
             document = json.loads(raw)
             if not isinstance(document, dict) or set(document) - _FIELDS:
                 raise ValueError(f"its fields are not among {', '.join(sorted(_FIELDS))}")
