@@ -27,7 +27,7 @@ from dougong.rpc.ethereum import EthereumApi
 from dougong.rpc.node import AvailabilityNode, availability_methods, chain_health, consensus_methods
 from dougong.rpc.server import RpcServer
 from dougong.services.attesting import AttestorService, DataRootHistory
-from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig, Fix, PublishedBlocks
+from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig, BatchState, Fix, PublishedBlocks
 from dougong.services.chain import RollupChain
 from dougong.services.fixing import SettledFix
 from dougong.services.follower import FOLLOWER_TABLES, Follower
@@ -37,6 +37,7 @@ from dougong.services.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
 from dougong.services.relayer import Relayer, RelayerConfig
 from dougong.services.sequencer import Sequencer, SequencerConfig
 from dougong.services.sources import BatchSource, SettledSource, SovereignSource
+from dougong.services.verifying_node import VerifyingNode
 from dougong.settlement.attestations import AttestationsClient
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.deployment import deploy_attestations, deploy_permissioned_verifier, deploy_settlement
@@ -55,7 +56,6 @@ DA_GENESIS = Genesis.create(
 )
 DEPLOYER = Secp256k1Key(ANVIL_KEY)
 SEQUENCER, PROPOSER, RELAYER, USER, ATTESTOR = (Secp256k1Key(keccak256(b"role %d" % n)) for n in range(5))
-FORCE_DELAY, SEQUENCER_TIMEOUT = 3_600, 3_600
 
 
 @asynccontextmanager
@@ -130,6 +130,11 @@ class World:
     async def client(self, key: Secp256k1Key) -> SettlementClient:
         return SettlementClient(self.rpc, self.settlement, await Transactor.connect(self.rpc, key))
 
+    async def pass_time(self, seconds: int) -> None:
+        """On anvil."""
+        await self.rpc.call("evm_increaseTime", seconds)
+        await self.rpc.call("evm_mine")
+
     def da(self, key: Secp256k1Key) -> SquareClient:
         return self.layer.client(key)
 
@@ -151,10 +156,9 @@ def mount_square(server: RpcServer, layer: SquareLayer, serving: AvailabilityNod
 
 
 @asynccontextmanager
-async def settled_world(
-    folder: Path, *, window: int = 0, attesting: bool = True, own_chain: bool = False
-) -> AsyncIterator[World]:
-    """`own_chain`: settle on the embedded chain instead of anvil."""
+async def settled_world(folder: Path, *, window: int = 0, own_chain: bool = False, patience: int = 3_600) -> AsyncIterator[World]:
+    """`own_chain`: settle on the embedded chain instead of anvil. `patience` in seconds: after it a message is overdue, and after
+    twice that anyone may append."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(serving())
         if own_chain:
@@ -180,8 +184,8 @@ async def settled_world(
             verifier=verifier,
             genesis_state=probe.genesis_hash,
             spec_version=1,
-            force_delay=FORCE_DELAY,
-            sequencer_timeout=SEQUENCER_TIMEOUT,
+            force_delay=patience,
+            sequencer_timeout=patience,
         )
         probe.close()
         rollup_id = await SettlementClient(rpc, settlement, deployer).register(config)
@@ -196,8 +200,7 @@ async def settled_world(
             RelayerConfig(interval=0.1, poll_s=0.02),
         )
         world = World(folder, layer, server, rpc, deployer, settlement, attestations, rollup_id, service)
-        if attesting:
-            await stack.enter_async_context(running(service.run, relayer.run))
+        await stack.enter_async_context(running(service.run, relayer.run))
         yield world
 
 
@@ -216,6 +219,17 @@ class Rollup:
 
     async def down(self) -> None:
         await self.closing.aclose()
+
+    async def resume(self) -> None:
+        """What `Batcher.run` begins with, and every unfinished batch to its end."""
+        await self.batcher.load()
+        await self.follower.catch_up()
+        await self.batcher.prune()
+        for record in list(self.published.records):
+            if record.state is not BatchState.PUBLISHED:
+                await self.batcher.publish(record)
+        while await self.batcher.fix_next():
+            pass
 
 
 class Crash(BaseException):
@@ -307,6 +321,14 @@ async def make_blocks(rollup: Rollup, first_nonce: int, count: int) -> None:
     for nonce in range(first_nonce, first_nonce + count):
         await rollup.sequencer.submit(transfers(USERS[0], nonce, 1)[0])
         assert await rollup.sequencer.make_block() is not None
+
+
+async def agree(world: World, rollup: Rollup, name: str = "verifier") -> None:
+    """A node that saw only DA and settlement has the rollup's blocks."""
+    node = await VerifyingNode.open(world.folder / name, genesis(), world.source())
+    await node.catch_up()
+    assert node.chain.latest.hash == (await rollup.chain.header(rollup.follower.position.number)).hash
+    await node.close()
 
 
 async def settle(rollup: Rollup) -> None:

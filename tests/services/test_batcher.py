@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from dougong.services.verifying_node import VerifyingNode
 from tests.services.settled import (
     Crash,
     CrashAt,
-    Rollup,
-    World,
+    agree,
     data_chain,
     make_blocks,
     running,
@@ -19,17 +17,9 @@ from tests.services.settled import (
     settled_world,
     sovereign_rollup,
 )
-from tests.services.world import USERS, genesis, transfers
+from tests.services.world import USERS, transfers
 
 ALICE = USERS[0]
-
-
-async def agree(world: World, rollup: Rollup, name: str = "verifier") -> None:
-    """A node that saw only DA and settlement has the rollup's blocks."""
-    node = await VerifyingNode.open(world.folder / name, genesis(), world.source())
-    await node.catch_up()
-    assert node.chain.latest.hash == (await rollup.chain.header(rollup.follower.position.number)).hash
-    await node.close()
 
 
 async def test_blocks_become_a_batch_that_is_fixed_and_final(tmp_path: Path) -> None:

@@ -72,13 +72,17 @@ class SettledFix:
         history = await self._history.prove(placement.height, attested)
         inbox_end = record.inbox_end
         try:
-            reference = await self._settlement.append_batch(self._rollup_id, placement, inbox_end, proof.proof, attested, history)
+            reference = await self._settlement.append_batch(
+                self._rollup_id, placement, inbox_end, proof.proof, attested, history, index=index
+            )
         except Rejected as error:
             if OVERDUE not in str(error):
                 raise
             inbox_end += len(await self._settlement.messages(self._rollup_id, inbox_end))
             self._log.warning("an inbox message became overdue: it goes with this batch", inbox_end=inbox_end)
-            reference = await self._settlement.append_batch(self._rollup_id, placement, inbox_end, proof.proof, attested, history)
+            reference = await self._settlement.append_batch(
+                self._rollup_id, placement, inbox_end, proof.proof, attested, history, index=index
+            )
         self._log.info("batch appended", rollup=self._rollup_id, batch=reference.index, blocks=(record.first, record.last))
 
     async def _attested(self, height: int) -> int:

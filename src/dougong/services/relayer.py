@@ -77,21 +77,25 @@ class Relayer:
         self._clock = clock
         self._log = log or structlog.get_logger()
         self._last = float("-inf")
-        self._known = 0
 
     async def run(self) -> None:
-        self._known = await self._contract.last_height()
         while True:
-            due = self._config.interval is not None and self._clock() - self._last >= self._config.interval
-            if (due or self._wanted() > self._known) and self._signable() > self._known:
+            if await self._is_due():
                 await self.relay()
             await asyncio.sleep(self._config.poll_s)
 
+    async def _is_due(self) -> bool:
+        wanted = self._wanted()
+        if wanted:
+            # Asked anew each time: a reorganisation of the settlement chain may have taken the last attestation away.
+            return await self._contract.last_height() < wanted <= self._signable()
+        return self._config.interval is not None and self._clock() - self._last >= self._config.interval
+
     async def relay(self) -> Attestation | None:
         """Brings the highest history that enough attestors vouch for; None if the contract has it already."""
-        self._known = await self._contract.last_height()
+        self._last = self._clock()
         height = self._signable()
-        if height <= self._known:
+        if height <= await self._contract.last_height():
             return None
         following = attestors_hash(self._attestors)
         root, signatures = await self._collect(height, following)
@@ -100,7 +104,6 @@ class Relayer:
             return None
         attestation = Attestation(self._da_id, height, root, following, self._attestors, signatures)
         await self._contract.attest(attestation)
-        self._known, self._last = height, self._clock()
         self._log.info("data roots attested", height=height)
         return attestation
 

@@ -1,0 +1,186 @@
+"""When settlement fixes something else than the soft chain: it goes back, gives its transactions back, and goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dougong.errors import Rejected
+from dougong.services.fixing import SettledFix
+from dougong.settlement.attestations import AttestationsClient
+from dougong.types import Blob
+from tests.services.settled import (
+    NAMESPACE,
+    USER,
+    Rollup,
+    World,
+    agree,
+    make_blocks,
+    settle,
+    settled_rollup,
+    settled_world,
+)
+from tests.services.world import GWEI, USERS
+
+ALICE, BOB = USERS[0], USERS[1]
+PATIENCE = 60
+
+
+async def deposit(world: World) -> None:
+    await (await world.client(USER)).deposit(world.rollup_id, BOB.address, 5 * GWEI)
+
+
+async def append_as_a_stranger(world: World, rollup: Rollup, data: bytes) -> None:
+    """After the sequencer's timeout: publishes under the rollup's namespace, and appends."""
+    da = world.da(USER)
+    placement = await da.submit(Blob(NAMESPACE, data, 1, da.address))
+    stranger = await world.client(USER)
+    fix = SettledFix(
+        stranger,
+        AttestationsClient(world.rpc, world.attestations),
+        da,
+        rollup.batcher._fix._history,  # type: ignore[union-attr]
+        rollup_id=world.rollup_id,
+        poll_s=0.02,
+    )
+    attested = await fix._attested(placement.height)
+    proof = await da.prove(placement)
+    history = await fix._history.prove(placement.height, attested)
+    count = await stranger.message_count(world.rollup_id)
+    await stranger.append_batch(world.rollup_id, placement, count, proof, attested, history)
+
+
+async def remake_and_settle(world: World, rollup: Rollup, nonce: int) -> None:
+    """What was taken once is in new blocks, and these settle."""
+    while await rollup.sequencer.make_block() is not None:
+        pass
+    assert rollup.sequencer.evm.account(ALICE.address)[0] == nonce
+    await settle(rollup)
+    assert rollup.follower.position.number == rollup.chain.latest.number
+    await agree(world, rollup)
+
+
+async def test_an_append_by_somebody_else_drops_soft_blocks_and_keeps_their_transactions(tmp_path: Path) -> None:
+    async with settled_world(tmp_path, patience=PATIENCE) as world:
+        rollup = await settled_rollup(world)
+        await make_blocks(rollup, 0, 2)
+        await settle(rollup)
+        await make_blocks(rollup, 2, 3)
+        await deposit(world)
+        stranger = await world.client(USER)
+        with pytest.raises(Rejected, match="only the sequencer"):
+            await stranger.append_empty_batch(world.rollup_id, 1)
+        await world.pass_time(3 * PATIENCE)
+        await stranger.append_empty_batch(world.rollup_id, 1)
+        before = rollup.sequencer.evm.account(BOB.address)[1]
+        assert not await rollup.batcher.fix_next()
+        assert rollup.chain.latest.number == rollup.follower.position.number == 3  # a block that only takes the deposit
+        assert rollup.sequencer.evm.account(BOB.address)[1] == before + 5 * GWEI
+        assert rollup.sequencer.evm.account(ALICE.address)[0] == 2
+        await remake_and_settle(world, rollup, 5)
+        await rollup.down()
+
+
+async def test_a_published_batch_that_lost_the_race_is_superseded(tmp_path: Path) -> None:
+    async with settled_world(tmp_path, patience=PATIENCE) as world:
+        rollup = await settled_rollup(world)
+        await make_blocks(rollup, 0, 3)
+        record = await rollup.batcher.close_batch(now=True)
+        assert record is not None
+        await rollup.batcher.publish(record)
+        await deposit(world)
+        await world.pass_time(3 * PATIENCE)
+        await (await world.client(USER)).append_empty_batch(world.rollup_id, 1)
+        await rollup.down()
+        rollup = await settled_rollup(world)  # and a restart in between changes nothing
+        await rollup.resume()
+        assert rollup.published.records == []
+        await remake_and_settle(world, rollup, 3)
+        assert rollup.follower.position.index == 2
+        await rollup.down()
+
+
+async def test_a_stranger_s_garbage_counts_as_an_empty_batch(tmp_path: Path) -> None:
+    async with settled_world(tmp_path, patience=PATIENCE) as world:
+        rollup = await settled_rollup(world)
+        await make_blocks(rollup, 0, 2)
+        await deposit(world)
+        await world.pass_time(3 * PATIENCE)
+        await append_as_a_stranger(world, rollup, b"\x00 this is no batch")
+        await rollup.follower.catch_up()
+        assert rollup.follower.position.number == 1
+        await remake_and_settle(world, rollup, 2)
+        await rollup.down()
+
+
+async def test_a_message_that_became_overdue_on_the_way_goes_with_the_batch(tmp_path: Path) -> None:
+    async with settled_world(tmp_path, patience=PATIENCE) as world:
+        rollup = await settled_rollup(world)
+        await make_blocks(rollup, 0, 2)
+        record = await rollup.batcher.close_batch(now=True)
+        assert record is not None
+        await rollup.batcher.publish(record)
+        await make_blocks(rollup, 2, 1)
+        await deposit(world)
+        await world.pass_time(PATIENCE + 30)
+        assert await rollup.batcher.fix_next()
+        assert rollup.follower.position.inbox_end == 1
+        await remake_and_settle(world, rollup, 3)
+        await rollup.down()
+
+
+async def test_the_contract_takes_no_batch_twice(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await make_blocks(rollup, 0, 2)
+        record = await rollup.batcher.close_batch(now=True)
+        assert record is not None
+        await rollup.batcher.publish(record)
+        (record,) = rollup.published.records
+        assert await rollup.batcher.fix_next()
+        fix = rollup.batcher._fix
+        assert fix is not None
+        with pytest.raises(Rejected, match="index"):
+            await fix.fix(record, 0)  # as a transaction that was sent before a crash and mined after it
+        await rollup.down()
+
+
+async def test_a_reorganised_settlement_chain_is_followed_back_and_forth(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await make_blocks(rollup, 0, 2)
+        await settle(rollup)
+        snapshot = await world.rpc.call("evm_snapshot")
+        await make_blocks(rollup, 2, 2)
+        await settle(rollup)
+        await make_blocks(rollup, 4, 1)
+        head = rollup.chain.latest
+        assert rollup.follower.position.index == 2
+        await world.rpc.call("evm_revert", snapshot)
+        await rollup.down()
+        rollup = await settled_rollup(world)
+        await rollup.resume()
+        assert (rollup.follower.position.index, rollup.follower.position.number) == (1, 2)
+        assert rollup.chain.latest.hash == head.hash  # nothing contradicts the soft blocks: they stay
+        await settle(rollup)
+        assert rollup.follower.position.state == head.hash
+        await agree(world, rollup)
+        await rollup.down()
+
+
+async def test_a_follower_without_its_records_derives_the_same_again(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        for first in (0, 2, 4):
+            await make_blocks(rollup, first, 2)
+            await settle(rollup)
+        head = rollup.chain.latest
+        await rollup.down()
+        for file in (world.folder / "alpha" / "follower").iterdir():
+            file.unlink()
+        rollup = await settled_rollup(world)
+        await rollup.resume()
+        assert (rollup.follower.position.index, rollup.follower.position.state) == (3, head.hash)
+        assert rollup.sequencer.evm.account(ALICE.address)[0] == 6
+        await rollup.down()
