@@ -57,6 +57,7 @@ class Transactor:
         self._give_up_after = give_up_after
         self._lock = asyncio.Lock()
         self._next_nonce = 0
+        self._under_way = 0
 
     @classmethod
     async def connect(
@@ -86,12 +87,15 @@ class Transactor:
             raw, tx_hash = sign(tx, self._key)
             await self._offer(raw, tx_hash)
             self._next_nonce = tx.nonce + 1
+            self._under_way += 1
         try:
             return await self._see_through(tx, [tx_hash], request)
         except BaseException:
             # Nobody offers this one again, and the node may have forgotten it: what comes next must not queue behind a gap.
             self._next_nonce = 0
             raise
+        finally:
+            self._under_way -= 1
 
     async def _fees(self) -> tuple[int, int]:
         """(tip, fee cap), in wei a gas."""
@@ -104,8 +108,9 @@ class Transactor:
 
     async def _nonce(self) -> int:
         known = quantity(await self.rpc.call("eth_getTransactionCount", _hex(self.address), "pending"))
-        # Ahead of the node's count only while it has not heard of what was just sent; it forgets nothing that is in a block.
-        return max(known, self._next_nonce)
+        # Ahead of the node's count only while it has not heard of what was just sent. When nothing is under way the node is
+        # right, even where it counts fewer: its chain was reorganised.
+        return max(known, self._next_nonce) if self._under_way else known
 
     async def _offer(self, raw: bytes, tx_hash: bytes) -> None:
         """Puts a transaction into the node's pool. Sending the same bytes twice is harmless, so it may be tried again."""
