@@ -2,7 +2,7 @@
 //!
 //! Decoding is total and frugal: what is not a batch is `None`, found out before memory is spent on it.
 
-use alloy_primitives::{Bytes, B256};
+use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, Header};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
@@ -52,7 +52,11 @@ pub fn encode(batch: &Batch, level: i32) -> Option<Vec<u8>> {
 
 fn content(batch: &Batch) -> Vec<u8> {
     fn list(payload: &[u8], out: &mut Vec<u8>) {
-        Header { list: true, payload_length: payload.len() }.encode(out);
+        Header {
+            list: true,
+            payload_length: payload.len(),
+        }
+        .encode(out);
         out.extend_from_slice(payload);
     }
     let (mut blocks, mut block, mut txs) = (Vec::new(), Vec::new(), Vec::new());
@@ -95,7 +99,9 @@ fn decompress(frame: &[u8]) -> Option<Vec<u8>> {
         decoder.init(&mut source).ok()?;
         let mut content = Vec::with_capacity(size);
         while !decoder.is_finished() {
-            decoder.decode_blocks(&mut source, BlockDecodingStrategy::UptoBytes(1 << 20)).ok()?;
+            decoder
+                .decode_blocks(&mut source, BlockDecodingStrategy::UptoBytes(1 << 20))
+                .ok()?;
             content.extend_from_slice(&decoder.collect().unwrap_or_default());
             if content.len() > size {
                 return None;
@@ -129,7 +135,12 @@ fn content_size(frame: &[u8]) -> Option<usize> {
     }
     let field = |width: usize| -> Option<u64> {
         let bytes = frame.get(start..start + width)?;
-        Some(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Some(
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        )
     };
     let size = match (descriptor >> 6, single_segment) {
         (0, false) => return None,
@@ -138,7 +149,9 @@ fn content_size(frame: &[u8]) -> Option<usize> {
         (2, _) => field(4)?,
         _ => field(8)?,
     };
-    usize::try_from(size).ok().filter(|size| *size <= MAX_CONTENT)
+    usize::try_from(size)
+        .ok()
+        .filter(|size| *size <= MAX_CONTENT)
 }
 
 fn parse(content: &Bytes, max_txs: usize) -> Option<Batch> {
@@ -171,7 +184,14 @@ fn parse(content: &Bytes, max_txs: usize) -> Option<Batch> {
             }
             txs.push(content.slice_ref(Header::decode_bytes(&mut items, false).ok()?));
         }
-        blocks.push(DeclaredBlock { timestamp, inbox_end, txs });
+        blocks.push(DeclaredBlock {
+            timestamp,
+            inbox_end,
+            txs,
+        });
     }
-    Some(Batch { parent_hash, blocks })
+    Some(Batch {
+        parent_hash,
+        blocks,
+    })
 }

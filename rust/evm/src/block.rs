@@ -3,9 +3,9 @@
 use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
 use alloy_consensus::proofs::{calculate_withdrawals_root, ordered_trie_root_with_encoder};
 use alloy_consensus::{Header, Typed2718};
-use alloy_eips::eip1559::{calc_next_block_base_fee, BaseFeeParams};
+use alloy_eips::eip1559::{BaseFeeParams, calc_next_block_base_fee};
 use alloy_eips::eip4895::Withdrawal;
-use alloy_primitives::{Address, BlockHash, Bloom, Bytes, Log, B256, B64, U256};
+use alloy_primitives::{Address, B64, B256, BlockHash, Bloom, Bytes, Log, U256};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 use revm::primitives::eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE;
 
@@ -83,8 +83,13 @@ impl StoredReceipt {
         if self.tx_type != 0 {
             out.push(self.tx_type);
         }
-        let payload_length = 1 + self.cumulative_gas_used.length() + bloom.length() + self.logs.length();
-        alloy_rlp::Header { list: true, payload_length }.encode(out);
+        let payload_length =
+            1 + self.cumulative_gas_used.length() + bloom.length() + self.logs.length();
+        alloy_rlp::Header {
+            list: true,
+            payload_length,
+        }
+        .encode(out);
         self.success.encode(out);
         self.cumulative_gas_used.encode(out);
         bloom.encode(out);
@@ -129,11 +134,22 @@ pub fn context(config: &ChainConfig, parent: &Sealed, plan: &Plan) -> BlockConte
 /// EIP-1559's base fee of the block after `parent`.
 pub fn next_base_fee(parent: &Header) -> u64 {
     let base_fee = parent.base_fee_per_gas.unwrap_or_default();
-    calc_next_block_base_fee(parent.gas_used, parent.gas_limit, base_fee, BaseFeeParams::ethereum())
+    calc_next_block_base_fee(
+        parent.gas_used,
+        parent.gas_limit,
+        base_fee,
+        BaseFeeParams::ethereum(),
+    )
 }
 
 /// Seals what came of a block.
-pub fn assemble(context: &BlockContext, plan: Plan, outcome: BlockOutcome, state_root: B256, outbox_root: B256) -> Executed {
+pub fn assemble(
+    context: &BlockContext,
+    plan: Plan,
+    outcome: BlockOutcome,
+    state_root: B256,
+    outbox_root: B256,
+) -> Executed {
     let receipts: Vec<StoredReceipt> = outcome
         .txs
         .iter()
@@ -153,8 +169,12 @@ pub fn assemble(context: &BlockContext, plan: Plan, outcome: BlockOutcome, state
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         beneficiary: context.beneficiary,
         state_root,
-        transactions_root: ordered_trie_root_with_encoder(&outcome.txs, |tx, out| out.extend_from_slice(&tx.raw)),
-        receipts_root: ordered_trie_root_with_encoder(&with_blooms, |(receipt, bloom), out| receipt.encode_2718(bloom, out)),
+        transactions_root: ordered_trie_root_with_encoder(&outcome.txs, |tx, out| {
+            out.extend_from_slice(&tx.raw)
+        }),
+        receipts_root: ordered_trie_root_with_encoder(&with_blooms, |(receipt, bloom), out| {
+            receipt.encode_2718(bloom, out)
+        }),
         logs_bloom,
         difficulty: U256::ZERO,
         number: context.number,
@@ -172,7 +192,11 @@ pub fn assemble(context: &BlockContext, plan: Plan, outcome: BlockOutcome, state
         requests_hash: Some(outcome.requests.requests_hash()),
         ..Default::default()
     };
-    let forced = outcome.included.iter().filter(|position| **position < plan.forced).count();
+    let forced = outcome
+        .included
+        .iter()
+        .filter(|position| **position < plan.forced)
+        .count();
     Executed {
         sealed: Sealed::new(header),
         txs: outcome.txs,

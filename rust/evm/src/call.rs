@@ -4,8 +4,8 @@
 //! no fee, the base fee is zero.
 
 use alloy_primitives::{Bytes, TxKind, U256};
-use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
 use revm::context::TxEnv;
+use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
 use revm::context_interface::either::Either;
 use revm::primitives::eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE;
 use revm::primitives::hardfork::SpecId;
@@ -45,9 +45,14 @@ struct Call<'c> {
 }
 
 impl<'c> Call<'c> {
-    fn new(config: &ChainConfig, store: &'c Store, request_json: &str, number: u64) -> Result<Self> {
-        let request: Value =
-            serde_json::from_str(request_json).map_err(|error| Error::Invalid(format!("the call is not JSON: {error}")))?;
+    fn new(
+        config: &ChainConfig,
+        store: &'c Store,
+        request_json: &str,
+        number: u64,
+    ) -> Result<Self> {
+        let request: Value = serde_json::from_str(request_json)
+            .map_err(|error| Error::Invalid(format!("the call is not JSON: {error}")))?;
         if !request.is_object() {
             return Err(Error::Invalid("the call is not a JSON object".into()));
         }
@@ -58,12 +63,18 @@ impl<'c> Call<'c> {
         let max_fee = fields.u128("maxFeePerGas")?;
         let priority_fee = fields.u128("maxPriorityFeePerGas")?;
         if gas_price.is_some() && (max_fee.is_some() || priority_fee.is_some()) {
-            return Err(Error::Invalid("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) are given".into()));
+            return Err(Error::Invalid(
+                "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) are given".into(),
+            ));
         }
         let fee = gas_price.or(max_fee).or(priority_fee).unwrap_or_default();
         let authorizations = fields.authorizations()?;
         let access_list = fields.access_list()?;
-        let tx_type = match (!authorizations.is_empty(), max_fee.or(priority_fee).is_some(), !access_list.is_empty()) {
+        let tx_type = match (
+            !authorizations.is_empty(),
+            max_fee.or(priority_fee).is_some(),
+            !access_list.is_empty(),
+        ) {
             (true, ..) => 4,
             (_, true, _) => 2,
             (.., true) => 1,
@@ -80,7 +91,8 @@ impl<'c> Call<'c> {
             nonce: fields.u64("nonce")?.unwrap_or_default(),
             chain_id: None,
             access_list,
-            gas_priority_fee: (tx_type == 2 || tx_type == 4).then(|| priority_fee.unwrap_or_default()),
+            gas_priority_fee: (tx_type == 2 || tx_type == 4)
+                .then(|| priority_fee.unwrap_or_default()),
             blob_hashes: Vec::new(),
             max_fee_per_blob_gas: 0,
             authorization_list: authorizations.into_iter().map(Either::Left).collect(),
@@ -92,7 +104,11 @@ impl<'c> Call<'c> {
             timestamp: header.timestamp,
             beneficiary: header.beneficiary,
             gas_limit: header.gas_limit,
-            base_fee: if fee == 0 { 0 } else { header.base_fee_per_gas.unwrap_or_default() },
+            base_fee: if fee == 0 {
+                0
+            } else {
+                header.base_fee_per_gas.unwrap_or_default()
+            },
             difficulty: U256::ZERO,
             prev_randao: header.mix_hash,
             parent_hash: header.parent_hash,
@@ -100,7 +116,12 @@ impl<'c> Call<'c> {
             excess_blob_gas: header.excess_blob_gas.unwrap_or_default(),
             blob_fraction: BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE,
         };
-        Ok(Self { context, state: Overlay::new(at), tx, gas: fields.u64("gas")? })
+        Ok(Self {
+            context,
+            state: Overlay::new(at),
+            tx,
+            gas: fields.u64("gas")?,
+        })
     }
 
     fn run(&mut self, gas: u64) -> Result<Result<ExecutionResult, InvalidTransaction>> {
@@ -111,7 +132,10 @@ impl<'c> Call<'c> {
             cfg.tx_chain_id_check = false;
             cfg.tx_gas_limit_cap = Some(u64::MAX);
         });
-        match evm.transact(TxEnv { gas_limit: gas, ..self.tx.clone() }) {
+        match evm.transact(TxEnv {
+            gas_limit: gas,
+            ..self.tx.clone()
+        }) {
             Ok(outcome) => Ok(Ok(outcome.result)),
             Err(EVMError::Transaction(reason)) => Ok(Err(reason)),
             Err(EVMError::Database(error)) => Err(error),
@@ -123,31 +147,45 @@ impl<'c> Call<'c> {
     fn suffices(&mut self, gas: u64) -> Result<bool> {
         match self.run(gas)? {
             Ok(result) => Ok(result.is_success()),
-            Err(InvalidTransaction::CallGasCostMoreThanGasLimit { .. } | InvalidTransaction::GasFloorMoreThanGasLimit { .. }) => {
-                Ok(false)
-            }
+            Err(
+                InvalidTransaction::CallGasCostMoreThanGasLimit { .. }
+                | InvalidTransaction::GasFloorMoreThanGasLimit { .. },
+            ) => Ok(false),
             Err(reason) => Err(Error::InvalidTransaction(reason.to_string())),
         }
     }
 
     /// The highest limit to try: the request's or the block's, as far as the sender can pay for it.
     fn highest(&mut self, gas_cap: u64) -> Result<u64> {
-        let mut gas = self.gas.filter(|gas| *gas >= TX_GAS).unwrap_or(self.context.gas_limit);
+        let mut gas = self
+            .gas
+            .filter(|gas| *gas >= TX_GAS)
+            .unwrap_or(self.context.gas_limit);
         if self.context.spec.is_enabled_in(SpecId::OSAKA) {
             gas = gas.min(OSAKA_TX_GAS);
         }
         if self.tx.gas_price > 0 {
-            let balance = self.state.account(self.tx.caller)?.unwrap_or_default().balance;
-            let available = balance.checked_sub(self.tx.value).filter(|left| !left.is_zero());
-            let available =
-                available.ok_or_else(|| Error::InvalidTransaction("insufficient funds for transfer".into()))?;
-            gas = u64::try_from(available / U256::from(self.tx.gas_price)).map_or(gas, |allowance| gas.min(allowance));
+            let balance = self
+                .state
+                .account(self.tx.caller)?
+                .unwrap_or_default()
+                .balance;
+            let available = balance
+                .checked_sub(self.tx.value)
+                .filter(|left| !left.is_zero());
+            let available = available.ok_or_else(|| {
+                Error::InvalidTransaction("insufficient funds for transfer".into())
+            })?;
+            gas = u64::try_from(available / U256::from(self.tx.gas_price))
+                .map_or(gas, |allowance| gas.min(allowance));
         }
         Ok(gas.min(gas_cap))
     }
 
     fn is_plain_transfer(&mut self) -> Result<bool> {
-        let TxKind::Call(to) = self.tx.kind else { return Ok(false) };
+        let TxKind::Call(to) = self.tx.kind else {
+            return Ok(false);
+        };
         if !self.tx.data.is_empty() {
             return Ok(false);
         }
@@ -159,50 +197,96 @@ impl<'c> Call<'c> {
 fn outcome(result: ExecutionResult) -> Outcome {
     let gas = result.tx_gas_used();
     match result {
-        ExecutionResult::Success { output, .. } => Outcome { success: true, data: output.into_data(), gas },
-        ExecutionResult::Revert { output, .. } => Outcome { success: false, data: output, gas },
-        ExecutionResult::Halt { .. } => Outcome { success: false, data: Bytes::new(), gas },
+        ExecutionResult::Success { output, .. } => Outcome {
+            success: true,
+            data: output.into_data(),
+            gas,
+        },
+        ExecutionResult::Revert { output, .. } => Outcome {
+            success: false,
+            data: output,
+            gas,
+        },
+        ExecutionResult::Halt { .. } => Outcome {
+            success: false,
+            data: Bytes::new(),
+            gas,
+        },
     }
 }
 
 /// Runs an eth_call request on the state after block `number`.
-pub fn call(config: &ChainConfig, store: &Store, request_json: &str, number: u64, gas_cap: u64) -> Result<Outcome> {
+pub fn call(
+    config: &ChainConfig,
+    store: &Store,
+    request_json: &str,
+    number: u64,
+    gas_cap: u64,
+) -> Result<Outcome> {
     let mut call = Call::new(config, store, request_json, number)?;
     let gas = call.gas.unwrap_or(gas_cap).min(gas_cap);
-    call.run(gas)?.map(outcome).map_err(|reason| Error::InvalidTransaction(reason.to_string()))
+    call.run(gas)?
+        .map(outcome)
+        .map_err(|reason| Error::InvalidTransaction(reason.to_string()))
 }
 
 /// Finds a gas limit that suffices, as geth does. Without success, what the call came to at the highest limit.
-pub fn estimate_gas(config: &ChainConfig, store: &Store, request_json: &str, number: u64, gas_cap: u64) -> Result<Outcome> {
+pub fn estimate_gas(
+    config: &ChainConfig,
+    store: &Store,
+    request_json: &str,
+    number: u64,
+    gas_cap: u64,
+) -> Result<Outcome> {
     let mut call = Call::new(config, store, request_json, number)?;
-    let found = |gas| Ok(Outcome { success: true, data: Bytes::new(), gas });
+    let found = |gas| {
+        Ok(Outcome {
+            success: true,
+            data: Bytes::new(),
+            gas,
+        })
+    };
     let mut high = call.highest(gas_cap)?;
     if call.is_plain_transfer()? && high >= TX_GAS && call.suffices(TX_GAS)? {
         return found(TX_GAS);
     }
-    let exceeded = |gas| Error::InvalidTransaction(format!("gas required exceeds allowance ({gas})"));
+    let exceeded =
+        |gas| Error::InvalidTransaction(format!("gas required exceeds allowance ({gas})"));
     let result = match call.run(high)? {
         Ok(result) => result,
-        Err(InvalidTransaction::CallGasCostMoreThanGasLimit { .. } | InvalidTransaction::GasFloorMoreThanGasLimit { .. }) => {
+        Err(
+            InvalidTransaction::CallGasCostMoreThanGasLimit { .. }
+            | InvalidTransaction::GasFloorMoreThanGasLimit { .. },
+        ) => {
             return Err(exceeded(high));
         }
         Err(reason) => return Err(Error::InvalidTransaction(reason.to_string())),
     };
     match &result {
         ExecutionResult::Success { .. } => {}
-        ExecutionResult::Halt { reason: HaltReason::OutOfGas(_), .. } => return Err(exceeded(high)),
+        ExecutionResult::Halt {
+            reason: HaltReason::OutOfGas(_),
+            ..
+        } => return Err(exceeded(high)),
         _ => return Ok(outcome(result)),
     }
     let mut low = result.tx_gas_used().saturating_sub(1);
     let peak = result.gas().total_gas_spent().max(result.tx_gas_used());
     let optimistic = (peak + CALL_STIPEND) * 64 / 63;
     if optimistic < high {
-        if call.suffices(optimistic)? { high = optimistic } else { low = optimistic }
+        if call.suffices(optimistic)? {
+            high = optimistic
+        } else {
+            low = optimistic
+        }
     }
     while low + 1 < high && (high - low) as f64 / high as f64 >= ESTIMATE_SLACK {
         let middle = (low + (high - low) / 2).min(low.saturating_mul(2));
-        if call.suffices(middle)? { high = middle } else { low = middle }
+        if call.suffices(middle)? {
+            high = middle
+        } else {
+            low = middle
+        }
     }
     found(high)
 }
-

@@ -3,11 +3,11 @@
 //! Prague is the oldest fork that we run, Osaka (from `config.osakaTime` on) the newest. A document that asks for another
 //! one is refused, because a chain that runs other rules than its document says is worse than none.
 
-use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy_consensus::Header;
+use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_genesis::{Genesis, GenesisAccount};
-use alloy_primitives::{address, keccak256, Address, B256, B64, U256};
+use alloy_primitives::{Address, B64, B256, U256, address, keccak256};
 use revm::primitives::hardfork::SpecId;
 use std::collections::BTreeMap;
 
@@ -40,7 +40,10 @@ impl ChainConfig {
 
     /// A hash over everything in the document that the genesis block's hash does not cover.
     pub fn fingerprint(&self) -> B256 {
-        keccak256(format!("{} {:?} {} {} {}", self.chain_id, self.osaka_time, self.gas_limit, self.fee_recipient, self.outbox_slot))
+        keccak256(format!(
+            "{} {:?} {} {} {}",
+            self.chain_id, self.osaka_time, self.gas_limit, self.fee_recipient, self.outbox_slot
+        ))
     }
 }
 
@@ -59,20 +62,27 @@ fn refuse<T>(why: impl Into<String>) -> Result<T> {
 
 impl GenesisDocument {
     pub fn parse(json: &str) -> Result<Self> {
-        let genesis: Genesis =
-            serde_json::from_str(json).map_err(|error| Error::Genesis(format!("the genesis document does not parse: {error}")))?;
+        let genesis: Genesis = serde_json::from_str(json).map_err(|error| {
+            Error::Genesis(format!("the genesis document does not parse: {error}"))
+        })?;
         let config = chain_config(&genesis)?;
         for (address, account) in &genesis.alloc {
             let has_code = account.code.as_ref().is_some_and(|code| !code.is_empty());
-            let has_storage = account.storage.as_ref().is_some_and(|slots| slots.values().any(|value| !value.is_zero()));
+            let has_storage = account
+                .storage
+                .as_ref()
+                .is_some_and(|slots| slots.values().any(|value| !value.is_zero()));
             if has_storage && !has_code && account.nonce.unwrap_or(0) == 0 {
                 // EIP-7610: a later contract creation at this address would have to inherit or lose the storage.
-                return refuse(format!("genesis account {address} has storage but neither code nor nonce"));
+                return refuse(format!(
+                    "genesis account {address} has storage but neither code nor nonce"
+                ));
             }
         }
         let base_fee = match genesis.base_fee_per_gas {
             None => INITIAL_BASE_FEE,
-            Some(fee) => u64::try_from(fee).or_else(|_| refuse("the genesis base fee does not fit into 64 bits"))?,
+            Some(fee) => u64::try_from(fee)
+                .or_else(|_| refuse("the genesis base fee does not fit into 64 bits"))?,
         };
         let header = Header {
             parent_hash: B256::ZERO,
@@ -96,7 +106,11 @@ impl GenesisDocument {
             requests_hash: Some(EMPTY_REQUESTS_HASH),
             ..Default::default()
         };
-        Ok(Self { config, header, alloc: genesis.alloc })
+        Ok(Self {
+            config,
+            header,
+            alloc: genesis.alloc,
+        })
     }
 }
 
@@ -121,28 +135,54 @@ fn chain_config(genesis: &Genesis) -> Result<ChainConfig> {
     ];
     for (name, block) in by_block {
         if block.is_some_and(|block| block != 0) {
-            return refuse(format!("config.{name} must be 0: every fork up to Prague is active from genesis"));
+            return refuse(format!(
+                "config.{name} must be 0: every fork up to Prague is active from genesis"
+            ));
         }
     }
-    for (name, time) in [("shanghaiTime", config.shanghai_time), ("cancunTime", config.cancun_time)] {
+    for (name, time) in [
+        ("shanghaiTime", config.shanghai_time),
+        ("cancunTime", config.cancun_time),
+    ] {
         if time.is_some_and(|time| time > genesis.timestamp) {
-            return refuse(format!("config.{name} must not lie after the genesis timestamp"));
+            return refuse(format!(
+                "config.{name} must not lie after the genesis timestamp"
+            ));
         }
     }
     match config.prague_time {
         Some(time) if time <= genesis.timestamp => {}
-        _ => return refuse("config.pragueTime must be set and must not lie after the genesis timestamp"),
-    }
-    for (name, time) in [("amsterdamTime", config.amsterdam_time), ("bogotaTime", config.bogota_time)] {
-        if time.is_some() {
-            return refuse(format!("config.{name}: Osaka is the newest fork that is run"));
+        _ => {
+            return refuse(
+                "config.pragueTime must be set and must not lie after the genesis timestamp",
+            );
         }
     }
-    if config.terminal_total_difficulty.is_some_and(|difficulty| !difficulty.is_zero()) {
-        return refuse("config.terminalTotalDifficulty must be 0: the chain starts after the merge");
+    for (name, time) in [
+        ("amsterdamTime", config.amsterdam_time),
+        ("bogotaTime", config.bogota_time),
+    ] {
+        if time.is_some() {
+            return refuse(format!(
+                "config.{name}: Osaka is the newest fork that is run"
+            ));
+        }
     }
-    if config.deposit_contract_address.is_some_and(|address| !address.is_zero()) {
-        return refuse("config.depositContractAddress must be absent: validator deposits (EIP-6110) have no meaning here");
+    if config
+        .terminal_total_difficulty
+        .is_some_and(|difficulty| !difficulty.is_zero())
+    {
+        return refuse(
+            "config.terminalTotalDifficulty must be 0: the chain starts after the merge",
+        );
+    }
+    if config
+        .deposit_contract_address
+        .is_some_and(|address| !address.is_zero())
+    {
+        return refuse(
+            "config.depositContractAddress must be absent: validator deposits (EIP-6110) have no meaning here",
+        );
     }
     if genesis.number.unwrap_or(0) != 0 {
         return refuse("the genesis block's number must be 0");
@@ -160,10 +200,14 @@ fn chain_config(genesis: &Genesis) -> Result<ChainConfig> {
 }
 
 fn outbox_slot(genesis: &Genesis) -> Result<U256> {
-    let Some(ours) = genesis.config.extra_fields.get("dougong") else { return Ok(U256::ZERO) };
+    let Some(ours) = genesis.config.extra_fields.get("dougong") else {
+        return Ok(U256::ZERO);
+    };
     match ours.get("outboxSlot") {
         None => Ok(U256::ZERO),
-        Some(value) => crate::quantity::u256(value)
-            .map_or_else(|| refuse("config.dougong.outboxSlot must be an integer or a hex quantity"), Ok),
+        Some(value) => crate::quantity::u256(value).map_or_else(
+            || refuse("config.dougong.outboxSlot must be an integer or a hex quantity"),
+            Ok,
+        ),
     }
 }

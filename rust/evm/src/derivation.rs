@@ -34,6 +34,20 @@ pub trait Ledger {
     fn build(&mut self, plan: Plan) -> Result<(), Self::Error>;
 }
 
+/// What callers owe: an inbox end that is not behind the chain's position `start`, and the messages up to it.
+pub fn check(start: u64, inbox_end: u64, messages: &[Message]) -> Result<(), String> {
+    match inbox_end.checked_sub(start) {
+        None => Err(format!(
+            "the inbox end {inbox_end} lies before the chain's position, {start}"
+        )),
+        Some(wanted) if (messages.len() as u64) < wanted => Err(format!(
+            "{} inbox messages were given, {wanted} are needed",
+            messages.len()
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
 /// Applies one batch: a reference's data (None: no data), its `timestamp` and `inbox_end`, and the messages from the head's inbox
 /// position on, at least up to `inbox_end`.
 pub fn derive<L: Ledger>(
@@ -44,14 +58,23 @@ pub fn derive<L: Ledger>(
     messages: &[Message],
 ) -> Result<(), L::Error> {
     let start = ledger.head().inbox_end();
-    let messages = &messages[..messages.len().min(usize::try_from(inbox_end.saturating_sub(start)).unwrap_or(usize::MAX))];
+    let messages = &messages[..messages
+        .len()
+        .min(usize::try_from(inbox_end.saturating_sub(start)).unwrap_or(usize::MAX))];
     let blocks = data
         .and_then(|data| batch::decode(data, ledger.config().gas_limit))
         .filter(|batch| batch.parent_hash == ledger.head().hash)
         .map_or_else(Vec::new, |batch| batch.blocks);
     let latest = timestamp.saturating_add(MAX_DRIFT);
     for block in blocks {
-        let plan = plan(ledger, block.timestamp.min(latest), block.inbox_end, start, messages, &block.txs);
+        let plan = plan(
+            ledger,
+            block.timestamp.min(latest),
+            block.inbox_end,
+            start,
+            messages,
+            &block.txs,
+        );
         ledger.build(plan)?;
     }
     while ledger.head().inbox_end() < start + messages.len() as u64 {
@@ -73,9 +96,15 @@ pub fn plan<L: Ledger>(
     let config = ledger.config();
     let head = ledger.head();
     let position = head.inbox_end();
-    let known = &messages[usize::try_from(position - start).unwrap_or(usize::MAX).min(messages.len())..];
-    let wanted = usize::try_from(inbox_end.saturating_sub(position)).unwrap_or(usize::MAX).min(known.len());
-    let segment = segment(config.gas_limit, position, &known[..wanted], |txs| ledger.decode(txs));
+    let known = &messages[usize::try_from(position - start)
+        .unwrap_or(usize::MAX)
+        .min(messages.len())..];
+    let wanted = usize::try_from(inbox_end.saturating_sub(position))
+        .unwrap_or(usize::MAX)
+        .min(known.len());
+    let segment = segment(config.gas_limit, position, &known[..wanted], |txs| {
+        ledger.decode(txs)
+    });
     let end = position + segment.length as u64;
     let forced = segment.forced.len();
     let mut txs = segment.forced;
@@ -104,7 +133,11 @@ fn segment(
     messages: &[Message],
     decode: impl Fn(&[Bytes]) -> Vec<Result<SignedTx, String>>,
 ) -> Segment {
-    let mut segment = Segment { length: 0, forced: Vec::new(), deposits: Vec::new() };
+    let mut segment = Segment {
+        length: 0,
+        forced: Vec::new(),
+        deposits: Vec::new(),
+    };
     // Up to the first forced transaction after a deposit.
     let mut deposited = false;
     let cut = messages
@@ -118,7 +151,9 @@ fn segment(
     for (offset, message) in messages[..cut].iter().enumerate() {
         match message.kind {
             FORCED => {
-                let tx = decode(std::slice::from_ref(&message.payload)).pop().unwrap_or_else(|| Err(String::new()));
+                let tx = decode(std::slice::from_ref(&message.payload))
+                    .pop()
+                    .unwrap_or_else(|| Err(String::new()));
                 let gas = tx.as_ref().map_or(0, |tx| tx.envelope.gas_limit());
                 if gas <= gas_limit {
                     match left.checked_sub(gas) {
@@ -128,7 +163,9 @@ fn segment(
                 }
                 segment.forced.push(tx);
             }
-            DEPOSIT => segment.deposits.extend(deposit(position + offset as u64, &message.payload)),
+            DEPOSIT => segment
+                .deposits
+                .extend(deposit(position + offset as u64, &message.payload)),
             _ => {}
         }
         segment.length = offset + 1;
@@ -140,5 +177,10 @@ fn segment(
 fn deposit(index: u64, payload: &[u8]) -> Option<Withdrawal> {
     let (recipient, gwei) = payload.split_first_chunk::<20>()?;
     let amount = u64::from_be_bytes(gwei.try_into().ok()?);
-    Some(Withdrawal { index, validator_index: 0, address: Address::from(*recipient), amount })
+    Some(Withdrawal {
+        index,
+        validator_index: 0,
+        address: Address::from(*recipient),
+        amount,
+    })
 }

@@ -42,8 +42,12 @@ impl From<heed::Error> for Error {
                 | MdbError::Incompatible
                 | MdbError::Panic),
             ) => Self::Corrupt(format!("the store is damaged: {inner}")),
-            Heed::Io(inner) if inner.kind() == std::io::ErrorKind::StorageFull => Self::Full(inner.to_string()),
-            Heed::Io(inner) if inner.kind() == std::io::ErrorKind::QuotaExceeded => Self::Full(inner.to_string()),
+            Heed::Io(inner) if inner.kind() == std::io::ErrorKind::StorageFull => {
+                Self::Full(inner.to_string())
+            }
+            Heed::Io(inner) if inner.kind() == std::io::ErrorKind::QuotaExceeded => {
+                Self::Full(inner.to_string())
+            }
             other => Self::Store(other.to_string()),
         }
     }

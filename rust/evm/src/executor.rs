@@ -53,14 +53,22 @@ impl BlockContext {
             basefee: self.base_fee,
             difficulty: self.difficulty,
             prevrandao: Some(self.prev_randao),
-            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice::new(self.excess_blob_gas, self.blob_fraction)),
+            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice::new(
+                self.excess_blob_gas,
+                self.blob_fraction,
+            )),
             slot_num: 0,
         }
     }
 
     /// An EVM for this block on `state`.
-    pub fn evm<D: revm::Database>(&self, state: D, adjust: impl FnOnce(&mut CfgEnv)) -> MainnetEvm<MainnetContext<D>> {
-        let context: Context<BlockEnv, TxEnv, CfgEnv, D, Journal<D>, ()> = Context::new(state, self.spec);
+    pub fn evm<D: revm::Database>(
+        &self,
+        state: D,
+        adjust: impl FnOnce(&mut CfgEnv),
+    ) -> MainnetEvm<MainnetContext<D>> {
+        let context: Context<BlockEnv, TxEnv, CfgEnv, D, Journal<D>, ()> =
+            Context::new(state, self.spec);
         context
             .modify_cfg_chained(|cfg| {
                 cfg.set_spec_and_mainnet_gas_params(self.spec);
@@ -105,10 +113,18 @@ pub fn execute_block<R: StateReader>(
     let mut evm = block.evm(state, |_| {});
 
     if block.spec.is_enabled_in(SpecId::CANCUN) && block.number > 0 {
-        system_call(&mut evm, eip4788::BEACON_ROOTS_ADDRESS, block.parent_beacon_block_root.into())?;
+        system_call(
+            &mut evm,
+            eip4788::BEACON_ROOTS_ADDRESS,
+            block.parent_beacon_block_root.into(),
+        )?;
     }
     if block.spec.is_enabled_in(SpecId::PRAGUE) && block.number > 0 {
-        system_call(&mut evm, eip2935::HISTORY_STORAGE_ADDRESS, block.parent_hash.into())?;
+        system_call(
+            &mut evm,
+            eip2935::HISTORY_STORAGE_ADDRESS,
+            block.parent_hash.into(),
+        )?;
     }
 
     for (position, tx) in txs.into_iter().enumerate() {
@@ -121,7 +137,10 @@ pub fn execute_block<R: StateReader>(
         };
         let left = block.gas_limit - outcome.gas_used;
         if tx.envelope.gas_limit() > left {
-            let reason = format!("its gas limit {} is over the {left} that the block has left", tx.envelope.gas_limit());
+            let reason = format!(
+                "its gas limit {} is over the {left} that the block has left",
+                tx.envelope.gas_limit()
+            );
             outcome.skipped.push((position, reason));
             continue;
         }
@@ -134,7 +153,11 @@ pub fn execute_block<R: StateReader>(
                     success: result.is_success(),
                     gas_used,
                     cumulative_gas_used: outcome.gas_used,
-                    logs: if result.is_success() { result.into_logs() } else { Vec::new() },
+                    logs: if result.is_success() {
+                        result.into_logs()
+                    } else {
+                        Vec::new()
+                    },
                 });
                 outcome.txs.push(tx);
                 outcome.included.push(position);
@@ -143,7 +166,9 @@ pub fn execute_block<R: StateReader>(
                 let _ = evm.finalize();
                 match error {
                     EVMError::Database(error) => return Err(error),
-                    EVMError::Transaction(reason) => outcome.skipped.push((position, reason.to_string())),
+                    EVMError::Transaction(reason) => {
+                        outcome.skipped.push((position, reason.to_string()))
+                    }
                     other => outcome.skipped.push((position, other.to_string())),
                 }
             }
@@ -157,8 +182,14 @@ pub fn execute_block<R: StateReader>(
 
     if block.spec.is_enabled_in(SpecId::PRAGUE) && block.number > 0 {
         for (kind, contract) in [
-            (eip7002::WITHDRAWAL_REQUEST_TYPE, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS),
-            (eip7251::CONSOLIDATION_REQUEST_TYPE, eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS),
+            (
+                eip7002::WITHDRAWAL_REQUEST_TYPE,
+                eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+            ),
+            (
+                eip7251::CONSOLIDATION_REQUEST_TYPE,
+                eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+            ),
         ] {
             let data = system_call(&mut evm, contract, Bytes::new())?;
             if !data.is_empty() {

@@ -4,12 +4,12 @@
 //! addressed by a number that only grows (not by its hash), so a commit appends to the node table and old states stay readable.
 //! A leaf of the state trie also links to its account's storage trie.
 
-use alloy_primitives::{keccak256, B256};
-use alloy_rlp::{Encodable, EMPTY_STRING_CODE};
-use alloy_trie::nodes::{encode_path_leaf, RlpNode};
-use alloy_trie::{Nibbles, EMPTY_ROOT_HASH};
-use std::sync::atomic::{AtomicU64, Ordering};
+use alloy_primitives::{B256, keccak256};
+use alloy_rlp::{EMPTY_STRING_CODE, Encodable};
+use alloy_trie::nodes::{RlpNode, encode_path_leaf};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -32,12 +32,17 @@ pub struct Link {
 impl Link {
     /// A link to the root of a stored trie.
     pub fn root(id: NodeId, hash: &B256) -> Option<Self> {
-        (*hash != EMPTY_ROOT_HASH && id != 0).then(|| Self { rlp: RlpNode::word_rlp(hash), pointer: Pointer::Stored(id) })
+        (*hash != EMPTY_ROOT_HASH && id != 0).then(|| Self {
+            rlp: RlpNode::word_rlp(hash),
+            pointer: Pointer::Stored(id),
+        })
     }
 
     /// The hash of the node as a root.
     pub fn hash(&self) -> B256 {
-        self.rlp.as_hash().unwrap_or_else(|| keccak256(self.rlp.as_slice()))
+        self.rlp
+            .as_hash()
+            .unwrap_or_else(|| keccak256(self.rlp.as_slice()))
     }
 
     pub fn id(&self) -> NodeId {
@@ -78,7 +83,13 @@ impl Node {
     pub fn link(kind: Kind) -> Link {
         let mut buffer = Vec::with_capacity(600);
         kind.encode_rlp(&mut buffer);
-        Link { rlp: RlpNode::from_rlp(&buffer), pointer: Pointer::Loaded(Arc::new(Self { kind, id: AtomicU64::new(0) })) }
+        Link {
+            rlp: RlpNode::from_rlp(&buffer),
+            pointer: Pointer::Loaded(Arc::new(Self {
+                kind,
+                id: AtomicU64::new(0),
+            })),
+        }
     }
 
     pub fn set_id(&self, id: NodeId) {
@@ -86,7 +97,11 @@ impl Node {
     }
 
     pub fn leaf(path: Nibbles, value: Vec<u8>, storage: Option<Link>) -> Link {
-        Self::link(Kind::Leaf(Leaf { path, value, storage }))
+        Self::link(Kind::Leaf(Leaf {
+            path,
+            value,
+            storage,
+        }))
     }
 }
 
@@ -97,20 +112,35 @@ impl Kind {
             Self::Leaf(leaf) => {
                 let path = encode_path_leaf(&leaf.path, true);
                 let payload = path[..].length() + leaf.value[..].length();
-                alloy_rlp::Header { list: true, payload_length: payload }.encode(out);
+                alloy_rlp::Header {
+                    list: true,
+                    payload_length: payload,
+                }
+                .encode(out);
                 path[..].encode(out);
                 leaf.value[..].encode(out);
             }
             Self::Extension { path, child } => {
                 let path = encode_path_leaf(path, false);
                 let payload = path[..].length() + child.rlp.len();
-                alloy_rlp::Header { list: true, payload_length: payload }.encode(out);
+                alloy_rlp::Header {
+                    list: true,
+                    payload_length: payload,
+                }
+                .encode(out);
                 path[..].encode(out);
                 out.extend_from_slice(&child.rlp);
             }
             Self::Branch(children) => {
-                let payload = 1 + children.iter().map(|child| child.as_ref().map_or(1, |link| link.rlp.len())).sum::<usize>();
-                alloy_rlp::Header { list: true, payload_length: payload }.encode(out);
+                let payload = 1 + children
+                    .iter()
+                    .map(|child| child.as_ref().map_or(1, |link| link.rlp.len()))
+                    .sum::<usize>();
+                alloy_rlp::Header {
+                    list: true,
+                    payload_length: payload,
+                }
+                .encode(out);
                 for child in children.iter() {
                     match child {
                         Some(link) => out.extend_from_slice(&link.rlp),
@@ -141,7 +171,9 @@ impl Kind {
             }
             Self::Branch(children) => {
                 out.push(2);
-                let mask = children.iter().enumerate().fold(0u16, |mask, (i, child)| mask | u16::from(child.is_some()) << i);
+                let mask = children.iter().enumerate().fold(0u16, |mask, (i, child)| {
+                    mask | u16::from(child.is_some()) << i
+                });
                 out.extend_from_slice(&mask.to_be_bytes());
                 for child in children.iter().flatten() {
                     put_link(child, out);
@@ -156,8 +188,16 @@ impl Kind {
             0 => {
                 let path = take_path(&mut data)?;
                 let id = u64::from_be_bytes(take(&mut data)?);
-                let storage = if id == 0 { None } else { Link::root(id, &B256::from(take::<32>(&mut data)?)) };
-                Some(Self::Leaf(Leaf { path, value: data.to_vec(), storage }))
+                let storage = if id == 0 {
+                    None
+                } else {
+                    Link::root(id, &B256::from(take::<32>(&mut data)?))
+                };
+                Some(Self::Leaf(Leaf {
+                    path,
+                    value: data.to_vec(),
+                    storage,
+                }))
             }
             1 => {
                 let path = take_path(&mut data)?;
@@ -217,7 +257,10 @@ fn take_link(data: &mut &[u8]) -> Option<Link> {
     let id = u64::from_be_bytes(take(data)?);
     let [len] = take(data)?;
     let rlp = RlpNode::from_raw(take_slice(data, usize::from(len))?)?;
-    Some(Link { rlp, pointer: Pointer::Stored(id) })
+    Some(Link {
+        rlp,
+        pointer: Pointer::Stored(id),
+    })
 }
 
 /// Reads the node table.
@@ -234,13 +277,23 @@ pub trait NodeSource {
 
 /// Parses a record of the node table.
 pub fn parse_record(id: NodeId, data: &[u8]) -> Result<Arc<Node>> {
-    let kind = Kind::decode_record(data).ok_or_else(|| Error::Corrupt(format!("trie node {id} does not decode")))?;
-    Ok(Arc::new(Node { kind, id: AtomicU64::new(id) }))
+    let kind = Kind::decode_record(data)
+        .ok_or_else(|| Error::Corrupt(format!("trie node {id} does not decode")))?;
+    Ok(Arc::new(Node {
+        kind,
+        id: AtomicU64::new(id),
+    }))
 }
 
 /// Appends every new node under `link` to the node table through `put`, children first, and returns the root's number.
-pub fn persist(link: &Link, next: &mut NodeId, put: &mut impl FnMut(NodeId, &[u8]) -> Result<()>) -> Result<NodeId> {
-    let Pointer::Loaded(node) = &link.pointer else { return Ok(link.id()) };
+pub fn persist(
+    link: &Link,
+    next: &mut NodeId,
+    put: &mut impl FnMut(NodeId, &[u8]) -> Result<()>,
+) -> Result<NodeId> {
+    let Pointer::Loaded(node) = &link.pointer else {
+        return Ok(link.id());
+    };
     if link.id() != 0 {
         return Ok(link.id());
     }

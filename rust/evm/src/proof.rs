@@ -1,8 +1,8 @@
 //! Checking EIP-1186 proofs against a root.
 
-use alloy_primitives::{keccak256, Address, B256, U256};
-use alloy_rlp::{Decodable, Header, EMPTY_STRING_CODE};
-use alloy_trie::{Nibbles, TrieAccount, EMPTY_ROOT_HASH};
+use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_rlp::{Decodable, EMPTY_STRING_CODE, Header};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
 
 /// The value that `proof` shows under `root` for a key (None: shown to be absent). The error says why it shows nothing.
 pub fn verify(root: B256, key: &[u8], proof: &[Vec<u8>]) -> Result<Option<Vec<u8>>, String> {
@@ -19,17 +19,21 @@ pub fn verify(root: B256, key: &[u8], proof: &[Vec<u8>]) -> Result<Option<Vec<u8
         let node = if reference.len() == 32 {
             let node = nodes.next().ok_or("the proof ends before the key does")?;
             if keccak256(node).as_slice() != reference {
-                return Err(format!("node {spent} of the proof is not the one that its parent names"));
+                return Err(format!(
+                    "node {spent} of the proof is not the one that its parent names"
+                ));
             }
             spent += 1;
             node.clone()
         } else {
             core::mem::take(&mut reference)
         };
-        let items = items(&node).map_err(|error| format!("node {} does not decode: {error}", spent - 1))?;
+        let items =
+            items(&node).map_err(|error| format!("node {} does not decode: {error}", spent - 1))?;
         match items.as_slice() {
             [path, value] => {
-                let (path, leaf) = decode_path(path).ok_or("a path in the proof is not canonical")?;
+                let (path, leaf) =
+                    decode_path(path).ok_or("a path in the proof is not canonical")?;
                 let matches = key.slice(depth.min(key.len())..).starts_with(&path);
                 if leaf {
                     let whole = matches && depth + path.len() == key.len();
@@ -59,19 +63,37 @@ pub fn verify(root: B256, key: &[u8], proof: &[Vec<u8>]) -> Result<Option<Vec<u8
 }
 
 /// An account under a state root.
-pub fn verify_account(root: B256, address: Address, proof: &[Vec<u8>]) -> Result<Option<TrieAccount>, String> {
-    let Some(value) = verify(root, address.as_slice(), proof)? else { return Ok(None) };
+pub fn verify_account(
+    root: B256,
+    address: Address,
+    proof: &[Vec<u8>],
+) -> Result<Option<TrieAccount>, String> {
+    let Some(value) = verify(root, address.as_slice(), proof)? else {
+        return Ok(None);
+    };
     let mut rest = value.as_slice();
-    let account = TrieAccount::decode(&mut rest).map_err(|error| format!("the account does not decode: {error}"))?;
-    if rest.is_empty() { Ok(Some(account)) } else { Err("bytes follow the account".into()) }
+    let account = TrieAccount::decode(&mut rest)
+        .map_err(|error| format!("the account does not decode: {error}"))?;
+    if rest.is_empty() {
+        Ok(Some(account))
+    } else {
+        Err("bytes follow the account".into())
+    }
 }
 
 /// A slot's value under a storage root; zero if it is shown to be absent.
 pub fn verify_storage(root: B256, slot: B256, proof: &[Vec<u8>]) -> Result<U256, String> {
-    let Some(value) = verify(root, slot.as_slice(), proof)? else { return Ok(U256::ZERO) };
+    let Some(value) = verify(root, slot.as_slice(), proof)? else {
+        return Ok(U256::ZERO);
+    };
     let mut rest = value.as_slice();
-    let value = U256::decode(&mut rest).map_err(|error| format!("the slot does not decode: {error}"))?;
-    if rest.is_empty() { Ok(value) } else { Err("bytes follow the slot".into()) }
+    let value =
+        U256::decode(&mut rest).map_err(|error| format!("the slot does not decode: {error}"))?;
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err("bytes follow the slot".into())
+    }
 }
 
 /// The items of an RLP list, each with its header.
@@ -85,7 +107,9 @@ fn items(node: &[u8]) -> Result<Vec<&[u8]>, alloy_rlp::Error> {
     while !list.is_empty() {
         let before = list;
         let header = Header::decode(&mut list)?;
-        list = list.get(header.payload_length..).ok_or(alloy_rlp::Error::InputTooShort)?;
+        list = list
+            .get(header.payload_length..)
+            .ok_or(alloy_rlp::Error::InputTooShort)?;
         items.push(&before[..before.len() - list.len()]);
     }
     Ok(items)
@@ -93,14 +117,18 @@ fn items(node: &[u8]) -> Result<Vec<&[u8]>, alloy_rlp::Error> {
 
 fn string(item: &[u8]) -> Result<Vec<u8>, String> {
     let mut rest = item;
-    Header::decode_bytes(&mut rest, false).map(<[u8]>::to_vec).map_err(|error| format!("a value does not decode: {error}"))
+    Header::decode_bytes(&mut rest, false)
+        .map(<[u8]>::to_vec)
+        .map_err(|error| format!("a value does not decode: {error}"))
 }
 
 /// A child's reference: a hash, the child itself when it is short, or nothing.
 fn child(item: &[u8]) -> Result<Option<Vec<u8>>, String> {
     match item {
         [EMPTY_STRING_CODE] => Ok(None),
-        [first, hash @ ..] if *first == EMPTY_STRING_CODE + 32 && hash.len() == 32 => Ok(Some(hash.to_vec())),
+        [first, hash @ ..] if *first == EMPTY_STRING_CODE + 32 && hash.len() == 32 => {
+            Ok(Some(hash.to_vec()))
+        }
         [first, ..] if *first >= 0xC0 && item.len() < 32 => Ok(Some(item.to_vec())),
         _ => Err("a child is neither a hash nor a short node".into()),
     }

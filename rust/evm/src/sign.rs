@@ -1,13 +1,16 @@
 //! Signing transactions and EIP-7702 authorizations that are given as JSON-RPC fields.
 
 use alloy_consensus::crypto::secp256k1::sign_message;
-use alloy_consensus::{EthereumTypedTransaction, SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
+use alloy_consensus::{
+    EthereumTypedTransaction, SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702,
+    TxLegacy,
+};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
-use alloy_primitives::{Address, Bytes, TxKind, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use rayon::prelude::*;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::quantity;
@@ -31,25 +34,38 @@ impl Fields<'_> {
 
     pub fn u256(&self, name: &str) -> Result<Option<U256>> {
         self.value(name)
-            .map(|value| quantity::u256(value).ok_or_else(|| invalid(name, "not an integer or a hex quantity")))
+            .map(|value| {
+                quantity::u256(value)
+                    .ok_or_else(|| invalid(name, "not an integer or a hex quantity"))
+            })
             .transpose()
     }
 
     pub fn u128(&self, name: &str) -> Result<Option<u128>> {
-        self.u256(name)?.map(|value| value.try_into().map_err(|_| invalid(name, "over 128 bits"))).transpose()
+        self.u256(name)?
+            .map(|value| value.try_into().map_err(|_| invalid(name, "over 128 bits")))
+            .transpose()
     }
 
     pub fn u64(&self, name: &str) -> Result<Option<u64>> {
-        self.u256(name)?.map(|value| value.try_into().map_err(|_| invalid(name, "over 64 bits"))).transpose()
+        self.u256(name)?
+            .map(|value| value.try_into().map_err(|_| invalid(name, "over 64 bits")))
+            .transpose()
     }
 
     pub fn bytes(&self, name: &str) -> Result<Option<Bytes>> {
-        self.value(name).map(|value| quantity::bytes(value).ok_or_else(|| invalid(name, "not hex bytes"))).transpose()
+        self.value(name)
+            .map(|value| quantity::bytes(value).ok_or_else(|| invalid(name, "not hex bytes")))
+            .transpose()
     }
 
     pub fn address(&self, name: &str) -> Result<Option<Address>> {
         self.value(name)
-            .map(|value| quantity::fixed(value).map(Address::new).ok_or_else(|| invalid(name, "not a 20-byte address")))
+            .map(|value| {
+                quantity::fixed(value)
+                    .map(Address::new)
+                    .ok_or_else(|| invalid(name, "not a 20-byte address"))
+            })
             .transpose()
     }
 
@@ -57,26 +73,50 @@ impl Fields<'_> {
     pub fn input(&self) -> Result<Bytes> {
         let (input, data) = (self.bytes("input")?, self.bytes("data")?);
         match (&input, &data) {
-            (Some(input), Some(data)) if input != data => Err(invalid("input", "differs from data")),
+            (Some(input), Some(data)) if input != data => {
+                Err(invalid("input", "differs from data"))
+            }
             _ => Ok(input.or(data).unwrap_or_default()),
         }
     }
 
     pub fn access_list(&self) -> Result<AccessList> {
         let wrong = || invalid("accessList", "not a list of {address, storageKeys}");
-        let Some(value) = self.value("accessList") else { return Ok(AccessList::default()) };
+        let Some(value) = self.value("accessList") else {
+            return Ok(AccessList::default());
+        };
         let items = value.as_array().ok_or_else(wrong)?.iter().map(|item| {
-            let address = item.get("address").and_then(quantity::fixed).map(Address::new).ok_or_else(wrong)?;
-            let keys = item.get("storageKeys").and_then(Value::as_array).ok_or_else(wrong)?.iter();
-            let storage_keys = keys.map(|key| quantity::fixed(key).map(B256::new).ok_or_else(wrong)).collect::<Result<_>>()?;
-            Ok(AccessListItem { address, storage_keys })
+            let address = item
+                .get("address")
+                .and_then(quantity::fixed)
+                .map(Address::new)
+                .ok_or_else(wrong)?;
+            let keys = item
+                .get("storageKeys")
+                .and_then(Value::as_array)
+                .ok_or_else(wrong)?
+                .iter();
+            let storage_keys = keys
+                .map(|key| quantity::fixed(key).map(B256::new).ok_or_else(wrong))
+                .collect::<Result<_>>()?;
+            Ok(AccessListItem {
+                address,
+                storage_keys,
+            })
         });
         Ok(AccessList(items.collect::<Result<_>>()?))
     }
 
     pub fn authorizations(&self) -> Result<Vec<SignedAuthorization>> {
-        let wrong = || invalid("authorizationList", "not a list of {chainId, address, nonce, yParity, r, s}");
-        let Some(value) = self.value("authorizationList") else { return Ok(Vec::new()) };
+        let wrong = || {
+            invalid(
+                "authorizationList",
+                "not a list of {chainId, address, nonce, yParity, r, s}",
+            )
+        };
+        let Some(value) = self.value("authorizationList") else {
+            return Ok(Vec::new());
+        };
         value
             .as_array()
             .ok_or_else(wrong)?
@@ -84,10 +124,18 @@ impl Fields<'_> {
             .map(|item| {
                 let fields = Fields(item);
                 let authorization = authorization(&fields)?;
-                let y_parity = fields.u64("yParity")?.and_then(|parity| u8::try_from(parity).ok()).ok_or_else(wrong)?;
+                let y_parity = fields
+                    .u64("yParity")?
+                    .and_then(|parity| u8::try_from(parity).ok())
+                    .ok_or_else(wrong)?;
                 let r = fields.u256("r")?.ok_or_else(wrong)?;
                 let s = fields.u256("s")?.ok_or_else(wrong)?;
-                Ok(SignedAuthorization::new_unchecked(authorization, y_parity, r, s))
+                Ok(SignedAuthorization::new_unchecked(
+                    authorization,
+                    y_parity,
+                    r,
+                    s,
+                ))
             })
             .collect()
     }
@@ -96,18 +144,29 @@ impl Fields<'_> {
 fn authorization(fields: &Fields<'_>) -> Result<Authorization> {
     Ok(Authorization {
         chain_id: fields.u256("chainId")?.unwrap_or_default(),
-        address: fields.address("address")?.ok_or_else(|| invalid("address", "missing"))?,
-        nonce: fields.u64("nonce")?.ok_or_else(|| invalid("nonce", "missing"))?,
+        address: fields
+            .address("address")?
+            .ok_or_else(|| invalid("address", "missing"))?,
+        nonce: fields
+            .u64("nonce")?
+            .ok_or_else(|| invalid("nonce", "missing"))?,
     })
 }
 
 fn parse(json: &str) -> Result<Value> {
-    let value: Value = serde_json::from_str(json).map_err(|error| Error::Invalid(format!("not JSON: {error}")))?;
-    if value.is_object() { Ok(value) } else { Err(Error::Invalid("not a JSON object".into())) }
+    let value: Value =
+        serde_json::from_str(json).map_err(|error| Error::Invalid(format!("not JSON: {error}")))?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(Error::Invalid("not a JSON object".into()))
+    }
 }
 
 fn key(private_key: &[u8]) -> Result<B256> {
-    let key: [u8; 32] = private_key.try_into().map_err(|_| Error::Invalid("a private key is 32 bytes".into()))?;
+    let key: [u8; 32] = private_key
+        .try_into()
+        .map_err(|_| Error::Invalid("a private key is 32 bytes".into()))?;
     Ok(B256::new(key))
 }
 
@@ -133,7 +192,11 @@ fn build(fields: &Fields<'_>) -> Result<EthereumTypedTransaction<TxEip4844>> {
     let access_list = fields.access_list()?;
     let chain_id = fields.u64("chainId")?;
     let gas_price = || fields.u128("gasPrice")?.ok_or_else(|| need("gasPrice"));
-    let max_fee = || fields.u128("maxFeePerGas")?.ok_or_else(|| need("maxFeePerGas"));
+    let max_fee = || {
+        fields
+            .u128("maxFeePerGas")?
+            .ok_or_else(|| need("maxFeePerGas"))
+    };
     let max_priority_fee_per_gas = fields.u128("maxPriorityFeePerGas")?.unwrap_or_default();
     Ok(match tx_type {
         0 => EthereumTypedTransaction::Legacy(TxLegacy {
@@ -178,7 +241,12 @@ fn build(fields: &Fields<'_>) -> Result<EthereumTypedTransaction<TxEip4844>> {
             authorization_list: fields.authorizations()?,
             input,
         }),
-        other => return Err(invalid("type", &format!("{other} is not one of 0, 1, 2, 4"))),
+        other => {
+            return Err(invalid(
+                "type",
+                &format!("{other} is not one of 0, 1, 2, 4"),
+            ));
+        }
     })
 }
 
@@ -194,9 +262,17 @@ pub fn sign_transaction(fields_json: &str, private_key: &[u8]) -> Result<Vec<u8>
 /// Signs many on all cores, each with its own key.
 pub fn sign_transactions(fields_json: &[String], private_keys: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
     if fields_json.len() != private_keys.len() {
-        return Err(Error::Invalid(format!("{} transactions and {} keys were given", fields_json.len(), private_keys.len())));
+        return Err(Error::Invalid(format!(
+            "{} transactions and {} keys were given",
+            fields_json.len(),
+            private_keys.len()
+        )));
     }
-    fields_json.par_iter().zip(private_keys).map(|(fields, key)| sign_transaction(fields, key)).collect()
+    fields_json
+        .par_iter()
+        .zip(private_keys)
+        .map(|(fields, key)| sign_transaction(fields, key))
+        .collect()
 }
 
 /// Signs an EIP-7702 authorization {chainId, address, nonce}; returns the entry of an `authorizationList` as JSON.

@@ -5,7 +5,7 @@
 //! and hands out each block's net changes.
 
 use alloy_primitives::map::{AddressMap, B256Map, U256Map};
-use alloy_primitives::{Address, Bytes, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::bytecode::Bytecode;
 use revm::database_interface::{DBErrorMarker, Database, DatabaseCommit};
 use revm::primitives::KECCAK_EMPTY;
@@ -21,7 +21,11 @@ pub struct Account {
 
 impl Default for Account {
     fn default() -> Self {
-        Self { nonce: 0, balance: U256::ZERO, code_hash: KECCAK_EMPTY }
+        Self {
+            nonce: 0,
+            balance: U256::ZERO,
+            code_hash: KECCAK_EMPTY,
+        }
     }
 }
 
@@ -148,7 +152,14 @@ impl<R: StateReader> Overlay<R> {
             Slot::Occupied(entry) => Ok(entry.into_mut()),
             Slot::Vacant(vacant) => {
                 let account = self.reader.account(address)?;
-                Ok(vacant.insert(Entry { now: Now { account, complete: account.is_none(), ..Default::default() }, before: None }))
+                Ok(vacant.insert(Entry {
+                    now: Now {
+                        account,
+                        complete: account.is_none(),
+                        ..Default::default()
+                    },
+                    before: None,
+                }))
             }
         }
     }
@@ -166,7 +177,13 @@ impl<R: StateReader> Overlay<R> {
     }
 
     /// Replaces an account with its code and storage: how a genesis allocation comes in.
-    pub fn put(&mut self, address: Address, account: Account, code: Option<Bytes>, storage: &[(U256, U256)]) {
+    pub fn put(
+        &mut self,
+        address: Address,
+        account: Account,
+        code: Option<Bytes>,
+        storage: &[(U256, U256)],
+    ) {
         let (now, before) = touch(&mut self.accounts, &mut self.dirty, address);
         now.account = (!account.is_empty()).then_some(account);
         now.complete = true;
@@ -185,8 +202,12 @@ impl<R: StateReader> Overlay<R> {
         let mut accounts = Vec::with_capacity(self.dirty.len());
         self.dirty.sort_unstable();
         for address in core::mem::take(&mut self.dirty) {
-            let Some(entry) = self.accounts.get_mut(&address) else { continue };
-            let Some(before) = entry.before.take() else { continue };
+            let Some(entry) = self.accounts.get_mut(&address) else {
+                continue;
+            };
+            let Some(before) = entry.before.take() else {
+                continue;
+            };
             let mut storage: Vec<_> = before
                 .storage
                 .into_iter()
@@ -198,10 +219,19 @@ impl<R: StateReader> Overlay<R> {
             storage.sort_unstable_by_key(|(slot, ..)| *slot);
             let reset = before.reset && before.account.is_some();
             if before.account != entry.now.account || !storage.is_empty() || reset {
-                accounts.push(AccountChange { address, before: before.account, after: entry.now.account, reset, storage });
+                accounts.push(AccountChange {
+                    address,
+                    before: before.account,
+                    after: entry.now.account,
+                    reset,
+                    storage,
+                });
             }
         }
-        Changes { accounts, codes: core::mem::take(&mut self.new_codes) }
+        Changes {
+            accounts,
+            codes: core::mem::take(&mut self.new_codes),
+        }
     }
 
     /// Forgets what was cached of the accounts that `changes` names, and every change not yet taken.
@@ -232,7 +262,10 @@ fn touch<'a>(
     let account = now.account;
     let before = before.get_or_insert_with(|| {
         dirty.push(address);
-        Box::new(Before { account, ..Default::default() })
+        Box::new(Before {
+            account,
+            ..Default::default()
+        })
     });
     (now, before)
 }
@@ -276,7 +309,12 @@ impl<R: StateReader> Database for Overlay<R> {
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, Self::Error> {
-        match self.block_hashes.iter().rev().find(|(known, _)| *known == number) {
+        match self
+            .block_hashes
+            .iter()
+            .rev()
+            .find(|(known, _)| *known == number)
+        {
             Some((_, hash)) => Ok(*hash),
             None => self.reader.block_hash(number),
         }
@@ -302,8 +340,14 @@ impl<R: StateReader> DatabaseCommit for Overlay<R> {
                 continue;
             }
             let info = account.info;
-            let next = Account { nonce: info.nonce, balance: info.balance, code_hash: info.code_hash };
-            let old_code = now.account.map_or(KECCAK_EMPTY, |account| account.code_hash);
+            let next = Account {
+                nonce: info.nonce,
+                balance: info.balance,
+                code_hash: info.code_hash,
+            };
+            let old_code = now
+                .account
+                .map_or(KECCAK_EMPTY, |account| account.code_hash);
             // EIP-161: an empty account does not exist.
             now.account = (self.keep_empty || !next.is_empty()).then_some(next);
             if let Some(code) = info.code

@@ -24,23 +24,47 @@ pub struct Value {
 pub type Change = (Nibbles, Option<Value>);
 
 /// Applies `changes`, which must be sorted by key and unique.
-pub fn update<S: NodeSource + Sync>(source: &S, root: Option<Link>, changes: Vec<Change>) -> Result<Option<Link>> {
+pub fn update<S: NodeSource + Sync>(
+    source: &S,
+    root: Option<Link>,
+    changes: Vec<Change>,
+) -> Result<Option<Link>> {
     debug_assert!(changes.is_sorted_by(|a, b| a.0 < b.0));
     apply(source, root, 0, changes)
 }
 
-fn apply<S: NodeSource + Sync>(source: &S, link: Option<Link>, depth: usize, mut changes: Vec<Change>) -> Result<Option<Link>> {
-    let Some(first) = changes.first().map(|change| change.0) else { return Ok(link) };
+fn apply<S: NodeSource + Sync>(
+    source: &S,
+    link: Option<Link>,
+    depth: usize,
+    mut changes: Vec<Change>,
+) -> Result<Option<Link>> {
+    let Some(first) = changes.first().map(|change| change.0) else {
+        return Ok(link);
+    };
     let Some(link) = link else {
         changes.retain(|(_, value)| value.is_some());
         return Ok(build(depth, changes));
     };
     let node = source.load(&link)?;
     match &node.kind {
-        Kind::Leaf(Leaf { path, value, storage }) => {
+        Kind::Leaf(Leaf {
+            path,
+            value,
+            storage,
+        }) => {
             let key = first.slice(..depth).join(path);
             if let Err(place) = changes.binary_search_by(|(other, _)| other.cmp(&key)) {
-                changes.insert(place, (key, Some(Value { bytes: value.clone(), storage: storage.clone() })));
+                changes.insert(
+                    place,
+                    (
+                        key,
+                        Some(Value {
+                            bytes: value.clone(),
+                            storage: storage.clone(),
+                        }),
+                    ),
+                );
             }
             changes.retain(|(_, value)| value.is_some());
             Ok(build(depth, changes))
@@ -49,7 +73,9 @@ fn apply<S: NodeSource + Sync>(source: &S, link: Option<Link>, depth: usize, mut
             let shared = |key: &Nibbles| key.slice(depth..).common_prefix_length(path);
             // To delete a key that is not there changes nothing.
             changes.retain(|(key, value)| value.is_some() || shared(key) == path.len());
-            let Some(common) = changes.iter().map(|(key, _)| shared(key)).min() else { return Ok(Some(link)) };
+            let Some(common) = changes.iter().map(|(key, _)| shared(key)).min() else {
+                return Ok(Some(link));
+            };
             let below = if common == path.len() {
                 apply(source, Some(child.clone()), depth + common, changes)?
             } else {
@@ -58,12 +84,17 @@ fn apply<S: NodeSource + Sync>(source: &S, link: Option<Link>, depth: usize, mut
                 let moved = if rest.is_empty() {
                     child.clone()
                 } else {
-                    Node::link(Kind::Extension { path: rest, child: child.clone() })
+                    Node::link(Kind::Extension {
+                        path: rest,
+                        child: child.clone(),
+                    })
                 };
                 children[usize::from(path.get_unchecked(common))] = Some(moved);
                 branch(source, children, depth + common, changes)?
             };
-            below.map(|below| extend(source, path.slice(..common), below)).transpose()
+            below
+                .map(|below| extend(source, path.slice(..common), below))
+                .transpose()
         }
         Kind::Branch(children) => branch(source, children.clone(), depth, changes),
     }
@@ -88,11 +119,17 @@ fn branch<S: NodeSource + Sync>(
         Ok(())
     };
     if parallel {
-        children.par_iter_mut().zip(groups.into_par_iter()).try_for_each(one)?;
+        children
+            .par_iter_mut()
+            .zip(groups.into_par_iter())
+            .try_for_each(one)?;
     } else {
         children.iter_mut().zip(groups).try_for_each(one)?;
     }
-    let mut left = children.iter().enumerate().filter(|(_, child)| child.is_some());
+    let mut left = children
+        .iter()
+        .enumerate()
+        .filter(|(_, child)| child.is_some());
     match (left.next(), left.next()) {
         (None, _) => Ok(None),
         (Some((nibble, Some(child))), None) => {
@@ -110,10 +147,15 @@ fn extend<S: NodeSource>(source: &S, path: Nibbles, child: Link) -> Result<Link>
     }
     let node = source.load(&child)?;
     Ok(match &node.kind {
-        Kind::Leaf(leaf) => Node::leaf(path.join(&leaf.path), leaf.value.clone(), leaf.storage.clone()),
-        Kind::Extension { path: tail, child } => {
-            Node::link(Kind::Extension { path: path.join(tail), child: child.clone() })
-        }
+        Kind::Leaf(leaf) => Node::leaf(
+            path.join(&leaf.path),
+            leaf.value.clone(),
+            leaf.storage.clone(),
+        ),
+        Kind::Extension { path: tail, child } => Node::link(Kind::Extension {
+            path: path.join(tail),
+            child: child.clone(),
+        }),
         Kind::Branch(_) => Node::link(Kind::Extension { path, child }),
     })
 }
@@ -133,24 +175,44 @@ fn build(depth: usize, mut values: Vec<Change>) -> Option<Link> {
         groups[usize::from(value.0.get_unchecked(depth + common))].push(value);
     }
     let mut children: Box<[Option<Link>; 16]> = Box::default();
-    let one = |(child, group): (&mut Option<Link>, Vec<Change>)| *child = build(depth + common + 1, group);
+    let one = |(child, group): (&mut Option<Link>, Vec<Change>)| {
+        *child = build(depth + common + 1, group)
+    };
     if parallel {
-        children.par_iter_mut().zip(groups.into_par_iter()).for_each(one);
+        children
+            .par_iter_mut()
+            .zip(groups.into_par_iter())
+            .for_each(one);
     } else {
         children.iter_mut().zip(groups).for_each(one);
     }
     let link = Node::link(Kind::Branch(children));
-    Some(if common == 0 { link } else { Node::link(Kind::Extension { path: first.slice(..common), child: link }) })
+    Some(if common == 0 {
+        link
+    } else {
+        Node::link(Kind::Extension {
+            path: first.slice(..common),
+            child: link,
+        })
+    })
 }
 
 /// The leaf of a key.
-pub fn get<S: NodeSource + ?Sized>(source: &S, root: Option<&Link>, key: &Nibbles) -> Result<Option<Leaf>> {
+pub fn get<S: NodeSource + ?Sized>(
+    source: &S,
+    root: Option<&Link>,
+    key: &Nibbles,
+) -> Result<Option<Leaf>> {
     walk(source, root, key, |_| {})
 }
 
 /// The nodes from the root towards a key (EIP-1186), and the key's leaf. Nodes that lie inside their parents are not
 /// repeated.
-pub fn prove<S: NodeSource + ?Sized>(source: &S, root: Option<&Link>, key: &Nibbles) -> Result<(Vec<Bytes>, Option<Leaf>)> {
+pub fn prove<S: NodeSource + ?Sized>(
+    source: &S,
+    root: Option<&Link>,
+    key: &Nibbles,
+) -> Result<(Vec<Bytes>, Option<Leaf>)> {
     let mut proof = Vec::new();
     let leaf = walk(source, root, key, |kind| {
         let mut rlp = Vec::new();
@@ -168,7 +230,9 @@ fn walk<S: NodeSource + ?Sized>(
     key: &Nibbles,
     mut visit: impl FnMut(&Kind),
 ) -> Result<Option<Leaf>> {
-    let Some(mut link) = root.cloned() else { return Ok(None) };
+    let Some(mut link) = root.cloned() else {
+        return Ok(None);
+    };
     let mut depth = 0;
     loop {
         let node = source.load(&link)?;
@@ -183,7 +247,10 @@ fn walk<S: NodeSource + ?Sized>(
                 child.clone()
             }
             Kind::Branch(children) => {
-                let Some(child) = key.get(depth).and_then(|nibble| children[usize::from(nibble)].clone()) else {
+                let Some(child) = key
+                    .get(depth)
+                    .and_then(|nibble| children[usize::from(nibble)].clone())
+                else {
                     return Ok(None);
                 };
                 depth += 1;

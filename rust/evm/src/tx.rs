@@ -8,7 +8,7 @@ use alloy_consensus::transaction::SignerRecoverable;
 use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844, Typed2718};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_eips::eip7702::{RecoveredAuthority, RecoveredAuthorization, SignedAuthorization};
-use alloy_primitives::{map::B256Map, Address, Bytes, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, map::B256Map};
 use rayon::prelude::*;
 use revm::context::TxEnv;
 use revm::context_interface::either::Either;
@@ -48,7 +48,9 @@ impl SignedTx {
 
     /// The gas price, for transactions that have one price only.
     pub fn max_priority_fee_per_gas(&self) -> u128 {
-        self.envelope.max_priority_fee_per_gas().unwrap_or_else(|| self.envelope.max_fee_per_gas())
+        self.envelope
+            .max_priority_fee_per_gas()
+            .unwrap_or_else(|| self.envelope.max_fee_per_gas())
     }
 
     pub fn value(&self) -> U256 {
@@ -82,10 +84,22 @@ impl SignedTx {
             nonce: tx.nonce(),
             chain_id: tx.chain_id(),
             access_list: tx.access_list().cloned().unwrap_or_default(),
-            gas_priority_fee: if dynamic { tx.max_priority_fee_per_gas() } else { None },
-            blob_hashes: tx.blob_versioned_hashes().map(<[B256]>::to_vec).unwrap_or_default(),
+            gas_priority_fee: if dynamic {
+                tx.max_priority_fee_per_gas()
+            } else {
+                None
+            },
+            blob_hashes: tx
+                .blob_versioned_hashes()
+                .map(<[B256]>::to_vec)
+                .unwrap_or_default(),
             max_fee_per_blob_gas: tx.max_fee_per_blob_gas().unwrap_or_default(),
-            authorization_list: self.authorizations.iter().cloned().map(Either::Right).collect(),
+            authorization_list: self
+                .authorizations
+                .iter()
+                .cloned()
+                .map(Either::Right)
+                .collect(),
         }
     }
 }
@@ -98,7 +112,10 @@ pub fn decode(raw: &[u8]) -> Result<SignedTx, String> {
 
 pub fn decode_with(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String> {
     if raw.first() == Some(&3) {
-        return Err("blob transactions (type 3) are not taken: this chain carries no blobs of its own".into());
+        return Err(
+            "blob transactions (type 3) are not taken: this chain carries no blobs of its own"
+                .into(),
+        );
     }
     decode_any(raw, senders)
 }
@@ -106,10 +123,14 @@ pub fn decode_with(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String
 /// The canonical decoding alone: no sender.
 pub fn parse(raw: &[u8]) -> Result<Envelope, String> {
     if raw.len() > MAX_TX_BYTES {
-        return Err(format!("a transaction of {} bytes is over the limit of {MAX_TX_BYTES}", raw.len()));
+        return Err(format!(
+            "a transaction of {} bytes is over the limit of {MAX_TX_BYTES}",
+            raw.len()
+        ));
     }
     let mut rest = raw;
-    let envelope = Envelope::decode_2718(&mut rest).map_err(|error| format!("not a transaction: {error}"))?;
+    let envelope =
+        Envelope::decode_2718(&mut rest).map_err(|error| format!("not a transaction: {error}"))?;
     if !rest.is_empty() {
         return Err("bytes follow the transaction".into());
     }
@@ -126,21 +147,42 @@ pub fn decode_any(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String>
     let sender = match senders.get(&hash) {
         Some(sender) => sender,
         None => {
-            let sender = envelope.recover_signer().map_err(|_| "the signature is not valid".to_string())?;
+            let sender = envelope
+                .recover_signer()
+                .map_err(|_| "the signature is not valid".to_string())?;
             senders.put(hash, sender);
             sender
         }
     };
-    let authorizations = envelope.authorization_list().unwrap_or_default().iter().map(recover_authority).collect();
-    Ok(SignedTx { raw: Bytes::copy_from_slice(raw), envelope, sender, authorizations })
+    let authorizations = envelope
+        .authorization_list()
+        .unwrap_or_default()
+        .iter()
+        .map(recover_authority)
+        .collect();
+    Ok(SignedTx {
+        raw: Bytes::copy_from_slice(raw),
+        envelope,
+        sender,
+        authorizations,
+    })
 }
 
 /// Decodes many on all cores, in order.
-pub fn decode_all<T: AsRef<[u8]> + Sync>(raws: &[T], senders: &SenderCache) -> Vec<Result<SignedTx, String>> {
+pub fn decode_all<T: AsRef<[u8]> + Sync>(
+    raws: &[T],
+    senders: &SenderCache,
+) -> Vec<Result<SignedTx, String>> {
     if raws.len() < 4 {
-        return raws.iter().map(|raw| decode_with(raw.as_ref(), senders)).collect();
+        return raws
+            .iter()
+            .map(|raw| decode_with(raw.as_ref(), senders))
+            .collect();
     }
-    raws.par_iter().with_min_len(4).map(|raw| decode_with(raw.as_ref(), senders)).collect()
+    raws.par_iter()
+        .with_min_len(4)
+        .map(|raw| decode_with(raw.as_ref(), senders))
+        .collect()
 }
 
 /// EIP-7702: an authorization whose signature does not recover is skipped when executed, it does not spoil the transaction.
@@ -163,22 +205,35 @@ pub struct SenderCache {
 impl SenderCache {
     /// Keeps between `capacity` and twice as many entries; none with 0.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, generations: Mutex::default() }
+        Self {
+            capacity,
+            generations: Mutex::default(),
+        }
     }
 
     fn get(&self, hash: &B256) -> Option<Address> {
         if self.capacity == 0 {
             return None;
         }
-        let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        generations.0.get(hash).or_else(|| generations.1.get(hash)).copied()
+        let generations = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        generations
+            .0
+            .get(hash)
+            .or_else(|| generations.1.get(hash))
+            .copied()
     }
 
     fn put(&self, hash: B256, sender: Address) {
         if self.capacity == 0 {
             return;
         }
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if generations.0.len() >= self.capacity {
             generations.1 = core::mem::take(&mut generations.0);
         }

@@ -1,7 +1,7 @@
 //! States to read from: the latest one through the flat tables, any stored block's through its trie.
 
 use alloy_primitives::map::AddressMap;
-use alloy_primitives::{Address, Bytes, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -37,7 +37,9 @@ impl Latest {
     }
 
     fn txn(&self) -> Result<&Txn<'static>> {
-        self.txn.as_ref().ok_or_else(|| Error::Store("the state was read outside of a transaction".into()))
+        self.txn
+            .as_ref()
+            .ok_or_else(|| Error::Store("the state was read outside of a transaction".into()))
     }
 }
 
@@ -75,11 +77,24 @@ impl<'s> At<'s> {
     /// The state after block `number` (None: after the head), and its header.
     pub fn open(store: &'s Store, number: Option<u64>) -> Result<(HeaderRecord, Self)> {
         let txn = store.read()?;
-        let head = store.head_number(&txn)?.ok_or_else(|| Error::Corrupt("the store has no head".into()))?;
+        let head = store
+            .head_number(&txn)?
+            .ok_or_else(|| Error::Corrupt("the store has no head".into()))?;
         let number = number.unwrap_or(head);
-        let record = store.header(&txn, number)?.ok_or_else(|| Error::NotFound(format!("there is no block {number}")))?;
+        let record = store
+            .header(&txn, number)?
+            .ok_or_else(|| Error::NotFound(format!("there is no block {number}")))?;
         let root = record.state();
-        Ok((record, Self { store, txn, root, latest: number == head, storages: RefCell::default() }))
+        Ok((
+            record,
+            Self {
+                store,
+                txn,
+                root,
+                latest: number == head,
+                storages: RefCell::default(),
+            },
+        ))
     }
 }
 
@@ -98,7 +113,9 @@ impl StateReader for At<'_> {
         }
         let found = world::account(self, self.root.as_ref(), &address)?;
         let account = found.as_ref().map(|(account, _)| Account::from(account));
-        self.storages.borrow_mut().insert(address, found.and_then(|(_, storage)| storage));
+        self.storages
+            .borrow_mut()
+            .insert(address, found.and_then(|(_, storage)| storage));
         Ok(account)
     }
 

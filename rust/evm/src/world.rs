@@ -1,12 +1,12 @@
 //! The state trie: accounts under the hashes of their addresses, each with its storage trie.
 
-use alloy_primitives::{keccak256, Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_rlp::Decodable;
 use alloy_trie::{Nibbles, TrieAccount};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::node::{root_hash, Leaf, Link, NodeSource};
+use crate::node::{Leaf, Link, NodeSource, root_hash};
 use crate::state::{Account, AccountChange};
 use crate::trie::{self, Change, Value};
 
@@ -19,20 +19,34 @@ pub fn slot_key(slot: &U256) -> Nibbles {
 }
 
 /// The state trie after a block's changes.
-pub fn update<S: NodeSource + Sync>(source: &S, root: Option<Link>, changes: &[AccountChange]) -> Result<Option<Link>> {
+pub fn update<S: NodeSource + Sync>(
+    source: &S,
+    root: Option<Link>,
+    changes: &[AccountChange],
+) -> Result<Option<Link>> {
     let one = |change: &AccountChange| leaf_change(source, root.as_ref(), change);
     let mut leaves: Vec<Change> = if changes.len() >= 16 {
-        changes.par_iter().with_min_len(8).map(one).collect::<Result<_>>()?
+        changes
+            .par_iter()
+            .with_min_len(8)
+            .map(one)
+            .collect::<Result<_>>()?
     } else {
         changes.iter().map(one).collect::<Result<_>>()?
     };
-    leaves.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    leaves.sort_unstable_by_key(|change| change.0);
     trie::update(source, root, leaves)
 }
 
-fn leaf_change<S: NodeSource + Sync>(source: &S, root: Option<&Link>, change: &AccountChange) -> Result<Change> {
+fn leaf_change<S: NodeSource + Sync>(
+    source: &S,
+    root: Option<&Link>,
+    change: &AccountChange,
+) -> Result<Change> {
     let key = address_key(&change.address);
-    let Some(account) = change.after else { return Ok((key, None)) };
+    let Some(account) = change.after else {
+        return Ok((key, None));
+    };
     let kept = match (change.before, change.reset) {
         (Some(_), false) => trie::get(source, root, &key)?.and_then(|leaf| leaf.storage),
         _ => None,
@@ -44,11 +58,14 @@ fn leaf_change<S: NodeSource + Sync>(source: &S, root: Option<&Link>, change: &A
             .storage
             .iter()
             .map(|(slot, _, value)| {
-                let value = (!value.is_zero()).then(|| Value { bytes: alloy_rlp::encode(value), storage: None });
+                let value = (!value.is_zero()).then(|| Value {
+                    bytes: alloy_rlp::encode(value),
+                    storage: None,
+                });
                 (slot_key(slot), value)
             })
             .collect();
-        slots.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        slots.sort_unstable_by_key(|change| change.0);
         trie::update(source, kept, slots)?
     };
     let bytes = alloy_rlp::encode(TrieAccount {
@@ -66,14 +83,23 @@ pub fn account<S: NodeSource + ?Sized>(
     root: Option<&Link>,
     address: &Address,
 ) -> Result<Option<(TrieAccount, Option<Link>)>> {
-    trie::get(source, root, &address_key(address))?.map(parse).transpose()
+    trie::get(source, root, &address_key(address))?
+        .map(parse)
+        .transpose()
 }
 
 pub fn parse(leaf: Leaf) -> Result<(TrieAccount, Option<Link>)> {
-    Ok((TrieAccount::decode(&mut leaf.value.as_slice())?, leaf.storage))
+    Ok((
+        TrieAccount::decode(&mut leaf.value.as_slice())?,
+        leaf.storage,
+    ))
 }
 
-pub fn slot<S: NodeSource + ?Sized>(source: &S, storage: Option<&Link>, slot: &U256) -> Result<U256> {
+pub fn slot<S: NodeSource + ?Sized>(
+    source: &S,
+    storage: Option<&Link>,
+    slot: &U256,
+) -> Result<U256> {
     match trie::get(source, storage, &slot_key(slot))? {
         None => Ok(U256::ZERO),
         Some(leaf) => Ok(U256::decode(&mut leaf.value.as_slice())?),
@@ -82,6 +108,10 @@ pub fn slot<S: NodeSource + ?Sized>(source: &S, storage: Option<&Link>, slot: &U
 
 impl From<&TrieAccount> for Account {
     fn from(account: &TrieAccount) -> Self {
-        Self { nonce: account.nonce, balance: account.balance, code_hash: account.code_hash }
+        Self {
+            nonce: account.nonce,
+            balance: account.balance,
+            code_hash: account.code_hash,
+        }
     }
 }

@@ -103,13 +103,27 @@ fn replay(vectors: &Path, folder: &Path) -> Store {
     let senders = SenderCache::new(0);
 
     let mut overlay = Overlay::new(Nothing);
-    let mut number_zero = Header { ..Default::default() };
+    let mut number_zero = Header {
+        ..Default::default()
+    };
     for (address, entry) in genesis.alloc.clone() {
         let code = entry.code.unwrap_or_default();
-        let code_hash = if code.is_empty() { Account::default().code_hash } else { keccak256(&code) };
-        let account = Account { nonce: entry.nonce.unwrap_or(0), balance: entry.balance, code_hash };
-        let storage: Vec<(U256, U256)> =
-            entry.storage.unwrap_or_default().into_iter().map(|(slot, value)| (slot.into(), value.into())).collect();
+        let code_hash = if code.is_empty() {
+            Account::default().code_hash
+        } else {
+            keccak256(&code)
+        };
+        let account = Account {
+            nonce: entry.nonce.unwrap_or(0),
+            balance: entry.balance,
+            code_hash,
+        };
+        let storage: Vec<(U256, U256)> = entry
+            .storage
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(slot, value)| (slot.into(), value.into()))
+            .collect();
         overlay.put(address, account, Some(code), &storage);
     }
     let changes = overlay.take_changes();
@@ -118,7 +132,9 @@ fn replay(vectors: &Path, folder: &Path) -> Store {
     let mut save = |executed: &Executed, changes: &_, root: &Option<Link>| -> Result<()> {
         let mut txn = store.write()?;
         let node = match root {
-            Some(root) => persist(root, &mut next, &mut |id, record| store.put_node(&mut txn, id, record))?,
+            Some(root) => persist(root, &mut next, &mut |id, record| {
+                store.put_node(&mut txn, id, record)
+            })?,
             None => 0,
         };
         store.put_block(&mut txn, executed, changes, node, next)?;
@@ -146,7 +162,16 @@ fn replay(vectors: &Path, folder: &Path) -> Store {
     save(&empty(sealed.clone()), &changes, &root).unwrap();
     overlay.push_block_hash(0, sealed.hash);
 
-    for Block { header, body: BlockBody { transactions, ommers, withdrawals } } in blocks {
+    for Block {
+        header,
+        body:
+            BlockBody {
+                transactions,
+                ommers,
+                withdrawals,
+            },
+    } in blocks
+    {
         let number = header.number;
         let context = BlockContext {
             chain_id: genesis.config.chain_id,
@@ -164,31 +189,65 @@ fn replay(vectors: &Path, folder: &Path) -> Store {
             blob_fraction: blob_fraction(header.timestamp),
         };
         let count = transactions.len();
-        let txs: Vec<_> = transactions.iter().map(|tx| decode_any(&tx.encoded_2718(), &senders)).collect();
+        let txs: Vec<_> = transactions
+            .iter()
+            .map(|tx| decode_any(&tx.encoded_2718(), &senders))
+            .collect();
         let withdrawals = withdrawals.map(|list| list.0).unwrap_or_default();
         overlay.keep_empty = context.spec < SpecId::SPURIOUS_DRAGON;
         let outcome = execute_block(&context, &mut overlay, txs, &withdrawals).unwrap();
-        assert_eq!(outcome.included.len(), count, "block {number}: {:?}", outcome.skipped);
+        assert_eq!(
+            outcome.included.len(),
+            count,
+            "block {number}: {:?}",
+            outcome.skipped
+        );
         assert_eq!(outcome.gas_used, header.gas_used, "gas of block {number}");
         let reward = reward(number);
         for ommer in &ommers {
             let share = reward * U256::from(ommer.number + 8 - number) / U256::from(8);
             overlay.credit(ommer.beneficiary, share).unwrap();
         }
-        overlay.credit(header.beneficiary, reward + reward * U256::from(ommers.len()) / U256::from(32)).unwrap();
+        overlay
+            .credit(
+                header.beneficiary,
+                reward + reward * U256::from(ommers.len()) / U256::from(32),
+            )
+            .unwrap();
         let changes = overlay.take_changes();
         root = world::update(&store, root, &changes.accounts).unwrap();
-        assert_eq!(root_hash(root.as_ref()), header.state_root, "state root of block {number}");
-        let plan = Plan { extra_data: header.extra_data.clone(), withdrawals, ..Default::default() };
+        assert_eq!(
+            root_hash(root.as_ref()),
+            header.state_root,
+            "state root of block {number}"
+        );
+        let plan = Plan {
+            extra_data: header.extra_data.clone(),
+            withdrawals,
+            ..Default::default()
+        };
         let mut executed = assemble(&context, plan, outcome, header.state_root, B256::ZERO);
         let ours = &executed.sealed.header;
-        assert_eq!(ours.transactions_root, header.transactions_root, "transactions root of block {number}");
-        assert_eq!(ours.logs_bloom, header.logs_bloom, "bloom of block {number}");
+        assert_eq!(
+            ours.transactions_root, header.transactions_root,
+            "transactions root of block {number}"
+        );
+        assert_eq!(
+            ours.logs_bloom, header.logs_bloom,
+            "bloom of block {number}"
+        );
         if context.spec >= SpecId::BYZANTIUM {
-            assert_eq!(ours.receipts_root, header.receipts_root, "receipts root of block {number}");
+            assert_eq!(
+                ours.receipts_root, header.receipts_root,
+                "receipts root of block {number}"
+            );
         }
         if context.spec >= SpecId::SHANGHAI {
-            assert_eq!(Some(ours.withdrawals_root), Some(header.withdrawals_root), "withdrawals root of block {number}");
+            assert_eq!(
+                Some(ours.withdrawals_root),
+                Some(header.withdrawals_root),
+                "withdrawals root of block {number}"
+            );
         }
         if context.spec >= SpecId::PRAGUE {
             // The consensus layer's part of the header is not ours to compute.
@@ -207,7 +266,10 @@ fn replay(vectors: &Path, folder: &Path) -> Store {
 fn cases(path: &Path) -> Vec<(Value, Value)> {
     let text = std::fs::read_to_string(path).unwrap();
     let lines = |mark: &str| -> Vec<Value> {
-        text.lines().filter_map(|line| line.strip_prefix(mark)).map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .filter_map(|line| line.strip_prefix(mark))
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     };
     lines(">> ").into_iter().zip(lines("<< ")).collect()
 }
@@ -227,7 +289,9 @@ fn agree(ours: &Value, theirs: &Value, place: &str) {
     match (ours, theirs) {
         (Value::Object(ours), Value::Object(theirs)) => {
             for (name, value) in theirs {
-                let found = ours.get(name).unwrap_or_else(|| panic!("{place}: no field {name}"));
+                let found = ours
+                    .get(name)
+                    .unwrap_or_else(|| panic!("{place}: no field {name}"));
                 agree(found, value, &format!("{place}.{name}"));
             }
         }
@@ -248,7 +312,9 @@ fn answer(config: &ChainConfig, store: &Store, method: &str, params: &[Value]) -
     let hash = |value: &Value| value.as_str().unwrap().parse::<B256>().unwrap();
     let address = |value: &Value| value.as_str().unwrap().parse::<Address>().unwrap();
     let place = |value: &Value| {
-        let place = store.tx_place(&store.read().unwrap(), &hash(value)).unwrap();
+        let place = store
+            .tx_place(&store.read().unwrap(), &hash(value))
+            .unwrap();
         place.map(|(number, _)| number)
     };
     let at = |tag: usize| number(store, params.get(tag).unwrap_or(&json!("latest")));
@@ -269,7 +335,10 @@ fn answer(config: &ChainConfig, store: &Store, method: &str, params: &[Value]) -
             let filter = &params[0];
             let (first, last) = match filter.get("blockHash") {
                 Some(hash) => (number(store, hash)?, number(store, hash)?),
-                None => (number(store, &filter["fromBlock"])?, number(store, &filter["toBlock"])?),
+                None => (
+                    number(store, &filter["fromBlock"])?,
+                    number(store, &filter["toBlock"])?,
+                ),
             };
             parse(json::logs(store, &filter.to_string(), first, last, 10_000).ok()?)
         }
@@ -277,45 +346,87 @@ fn answer(config: &ChainConfig, store: &Store, method: &str, params: &[Value]) -
             let slots: Vec<B256> = params[1]
                 .as_array()?
                 .iter()
-                .map(|slot| U256::from_str_radix(slot.as_str().unwrap().trim_start_matches("0x"), 16).unwrap().into())
+                .map(|slot| {
+                    U256::from_str_radix(slot.as_str().unwrap().trim_start_matches("0x"), 16)
+                        .unwrap()
+                        .into()
+                })
                 .collect();
-            let mut proof: Value = parse(json::proof(store, address(&params[0]), &slots, at(2)?).unwrap());
+            let mut proof: Value =
+                parse(json::proof(store, address(&params[0]), &slots, at(2)?).unwrap());
             for slot in proof["storageProof"].as_array_mut().unwrap() {
-                slot["key"] = json!(format!("{:#x}", slot["key"].as_str().unwrap().parse::<U256>().unwrap()));
+                slot["key"] = json!(format!(
+                    "{:#x}",
+                    slot["key"].as_str().unwrap().parse::<U256>().unwrap()
+                ));
             }
             proof
         }
         "eth_call" => {
-            let outcome = call::call(config, store, &params[0].to_string(), at(1)?, 50_000_000).unwrap();
-            if outcome.success { json!(outcome.data) } else { json!({ "data": outcome.data }) }
+            let outcome =
+                call::call(config, store, &params[0].to_string(), at(1)?, 50_000_000).unwrap();
+            if outcome.success {
+                json!(outcome.data)
+            } else {
+                json!({ "data": outcome.data })
+            }
         }
         "eth_estimateGas" => {
-            let outcome = call::estimate_gas(config, store, &params[0].to_string(), at(1)?, 50_000_000).unwrap();
-            if outcome.success { json!(format!("{:#x}", outcome.gas)) } else { json!({ "data": outcome.data }) }
+            let outcome =
+                call::estimate_gas(config, store, &params[0].to_string(), at(1)?, 50_000_000)
+                    .unwrap();
+            if outcome.success {
+                json!(format!("{:#x}", outcome.gas))
+            } else {
+                json!({ "data": outcome.data })
+            }
         }
         "eth_getBalance" => {
             let state = At::open(store, Some(at(1)?)).ok()?.1;
-            json!(format!("{:#x}", state.account(address(&params[0])).unwrap().unwrap_or_default().balance))
+            json!(format!(
+                "{:#x}",
+                state
+                    .account(address(&params[0]))
+                    .unwrap()
+                    .unwrap_or_default()
+                    .balance
+            ))
         }
         "eth_getTransactionCount" => {
             let state = At::open(store, Some(at(1)?)).ok()?.1;
-            json!(format!("{:#x}", state.account(address(&params[0])).unwrap().unwrap_or_default().nonce))
+            json!(format!(
+                "{:#x}",
+                state
+                    .account(address(&params[0]))
+                    .unwrap()
+                    .unwrap_or_default()
+                    .nonce
+            ))
         }
         "eth_getCode" => {
             let state = At::open(store, Some(at(1)?)).ok()?.1;
-            let account = state.account(address(&params[0])).unwrap().unwrap_or_default();
+            let account = state
+                .account(address(&params[0]))
+                .unwrap()
+                .unwrap_or_default();
             json!(state.code(account.code_hash).unwrap())
         }
         "eth_getStorageAt" => {
             let state = At::open(store, Some(at(2)?)).ok()?.1;
-            let slot = U256::from_str_radix(params[1].as_str()?.trim_start_matches("0x"), 16).ok()?;
-            json!(B256::from(state.storage(address(&params[0]), slot).unwrap()))
+            let slot =
+                U256::from_str_radix(params[1].as_str()?.trim_start_matches("0x"), 16).ok()?;
+            json!(B256::from(
+                state.storage(address(&params[0]), slot).unwrap()
+            ))
         }
         "debug_getRawTransaction" => {
             let number = place(&params[0])?;
             let txn = store.read().unwrap();
             let index = store.tx_place(&txn, &hash(&params[0])).unwrap()?.1;
-            json!(dougong_evm::store::transactions(store.body(&txn, number).unwrap()?).unwrap()[index])
+            json!(
+                dougong_evm::store::transactions(store.body(&txn, number).unwrap()?).unwrap()
+                    [index]
+            )
         }
         _ => return None,
     })
@@ -323,7 +434,9 @@ fn answer(config: &ChainConfig, store: &Store, method: &str, params: &[Value]) -
 
 #[test]
 fn the_vectors_chain_executes_to_its_own_headers_and_answers() {
-    let Some(vectors) = common::vectors() else { return };
+    let Some(vectors) = common::vectors() else {
+        return;
+    };
     let vectors = vectors.join("rpc-compat");
     let folder = tempfile::tempdir().unwrap();
     let store = replay(&vectors, folder.path());
@@ -335,19 +448,40 @@ fn the_vectors_chain_executes_to_its_own_headers_and_answers() {
         outbox_slot: U256::ZERO,
     };
     let mut answered = 0;
-    for method in std::fs::read_dir(&vectors).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
-        for file in std::fs::read_dir(&method).unwrap().map(|entry| entry.unwrap().path()) {
+    for method in std::fs::read_dir(&vectors)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+    {
+        for file in std::fs::read_dir(&method)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+        {
             for (request, response) in cases(&file) {
                 let none = Vec::new();
-                let (method, params) = (request["method"].as_str().unwrap(), request["params"].as_array().unwrap_or(&none));
+                let (method, params) = (
+                    request["method"].as_str().unwrap(),
+                    request["params"].as_array().unwrap_or(&none),
+                );
                 // Blobs, and what geth says of them, are not part of our chains.
-                if file.to_string_lossy().contains("blob") || file.to_string_lossy().contains("4844") {
+                if file.to_string_lossy().contains("blob")
+                    || file.to_string_lossy().contains("4844")
+                {
                     continue;
                 }
-                let expected = response.get("result").or_else(|| response.get("error").filter(|error| error.get("data").is_some()));
-                let Some(mut expected) = expected.cloned().filter(|value| !value.is_null()) else { continue };
+                let expected = response.get("result").or_else(|| {
+                    response
+                        .get("error")
+                        .filter(|error| error.get("data").is_some())
+                });
+                let Some(mut expected) = expected.cloned().filter(|value| !value.is_null()) else {
+                    continue;
+                };
                 if let Some(ours) = answer(&config, &store, method, params) {
-                    if let Some(data) = expected.get("data").filter(|_| response.get("error").is_some()) {
+                    if let Some(data) = expected
+                        .get("data")
+                        .filter(|_| response.get("error").is_some())
+                    {
                         expected = json!({ "data": data });
                     }
                     agree(&ours, &expected, &format!("{}", file.display()));
@@ -356,5 +490,8 @@ fn the_vectors_chain_executes_to_its_own_headers_and_answers() {
             }
         }
     }
-    assert!(answered >= 40, "only {answered} of the vectors' answers were compared");
+    assert!(
+        answered >= 40,
+        "only {answered} of the vectors' answers were compared"
+    );
 }

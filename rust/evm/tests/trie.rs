@@ -16,7 +16,10 @@ struct Table(HashMap<NodeId, Vec<u8>>);
 
 impl NodeSource for Table {
     fn record(&self, id: NodeId) -> Result<Arc<Node>> {
-        let data = self.0.get(&id).ok_or_else(|| Error::Corrupt(format!("no node {id}")))?;
+        let data = self
+            .0
+            .get(&id)
+            .ok_or_else(|| Error::Corrupt(format!("no node {id}")))?;
         parse_record(id, data)
     }
 }
@@ -57,7 +60,7 @@ proptest! {
                     (key(*number), (*value > 0).then(|| Value { bytes: encoded(*value), storage: None }))
                 })
                 .collect();
-            changes.sort_by(|a, b| a.0.cmp(&b.0));
+            changes.sort_by_key(|change| change.0);
             root = trie::update(&table, root, changes).unwrap();
             for (number, value) in batch {
                 if value > 0 { state.insert(number, value); } else { state.remove(&number); }

@@ -25,7 +25,12 @@ pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyR
                 .map(|text| (*text).to_string())
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_default();
-            Err(raise(py, "DougongError", format!("the native core failed: {what}"), "report this as a bug"))
+            Err(raise(
+                py,
+                "DougongError",
+                format!("the native core failed: {what}"),
+                "report this as a bug",
+            ))
         }
     }
 }

@@ -31,17 +31,27 @@ pub struct Actor {
 impl Actor {
     pub fn new(seed: u8) -> Self {
         let key = [seed.max(1); 32];
-        let probe = json!({"chainId": 1, "nonce": 0, "gas": 21000, "gasPrice": 1, "to": Address::ZERO}).to_string();
-        let address = decode(&sign_transaction(&probe, &key).unwrap()).unwrap().sender;
+        let probe =
+            json!({"chainId": 1, "nonce": 0, "gas": 21000, "gasPrice": 1, "to": Address::ZERO})
+                .to_string();
+        let address = decode(&sign_transaction(&probe, &key).unwrap())
+            .unwrap()
+            .sender;
         Self { key, address }
     }
 
     pub fn sign(&self, mut fields: Value) -> Bytes {
         let defaults = json!({"type": 2, "chainId": CHAIN_ID, "gas": 21000, "maxFeePerGas": 10_000_000_000u64});
         for (name, value) in defaults.as_object().unwrap() {
-            fields.as_object_mut().unwrap().entry(name).or_insert(value.clone());
+            fields
+                .as_object_mut()
+                .unwrap()
+                .entry(name)
+                .or_insert(value.clone());
         }
-        sign_transaction(&fields.to_string(), &self.key).unwrap().into()
+        sign_transaction(&fields.to_string(), &self.key)
+            .unwrap()
+            .into()
     }
 
     pub fn pay(&self, nonce: u64, to: Address, wei: u64) -> Bytes {
@@ -59,11 +69,26 @@ pub fn genesis(alloc: Value) -> String {
 }
 
 pub fn rich(actors: &[&Actor]) -> Value {
-    actors.iter().map(|actor| (actor.address.to_string(), json!({"balance": "0xd3c21bcecceda1000000"}))).collect::<serde_json::Map<_, _>>().into()
+    actors
+        .iter()
+        .map(|actor| {
+            (
+                actor.address.to_string(),
+                json!({"balance": "0xd3c21bcecceda1000000"}),
+            )
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 pub fn open(path: &Path, genesis: &str) -> Chain {
-    Chain::open(path, genesis, DEFAULT_MAP_BYTES, Arc::new(SenderCache::new(1024))).unwrap()
+    Chain::open(
+        path,
+        genesis,
+        DEFAULT_MAP_BYTES,
+        Arc::new(SenderCache::new(1024)),
+    )
+    .unwrap()
 }
 
 pub fn hash(chain: &Chain) -> B256 {

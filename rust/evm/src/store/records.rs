@@ -1,0 +1,148 @@
+//! How the tables' values are laid out.
+
+use alloy_eips::eip4895::Withdrawal;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
+
+use crate::block::{Executed, StoredReceipt};
+use crate::error::{Error, Result};
+use crate::state::{Account, AccountChange};
+
+#[derive(RlpEncodable, RlpDecodable)]
+pub struct ReceiptsRecord {
+    pub senders: Vec<Address>,
+    pub receipts: Vec<StoredReceipt>,
+}
+
+#[derive(RlpEncodable, RlpDecodable)]
+pub(super) struct UndoSlot {
+    pub(super) slot: U256,
+    pub(super) value: U256,
+}
+
+#[derive(RlpEncodable, RlpDecodable)]
+pub(super) struct UndoAccount {
+    pub(super) address: Address,
+    pub(super) account: Bytes,
+    pub(super) storage: Vec<UndoSlot>,
+}
+
+pub(super) fn encode_account(account: &Account) -> Vec<u8> {
+    let mut out = Vec::with_capacity(72);
+    out.extend_from_slice(&account.nonce.to_be_bytes());
+    out.extend_from_slice(&account.balance.to_be_bytes::<32>());
+    if account.code_hash != Account::default().code_hash {
+        out.extend_from_slice(account.code_hash.as_slice());
+    }
+    out
+}
+
+pub(super) fn decode_account(data: &[u8]) -> Result<Account> {
+    let damaged = || Error::Corrupt("a stored account does not decode".into());
+    let (nonce, rest) = data.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let (balance, rest) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;
+    let code_hash = match rest.len() {
+        0 => Account::default().code_hash,
+        32 => B256::from_slice(rest),
+        _ => return Err(damaged()),
+    };
+    Ok(Account {
+        nonce: u64::from_be_bytes(*nonce),
+        balance: U256::from_be_bytes(*balance),
+        code_hash,
+    })
+}
+
+pub(super) fn slot_key(address: &Address, slot: &U256) -> [u8; 52] {
+    let mut key = [0; 52];
+    key[..20].copy_from_slice(address.as_slice());
+    key[20..].copy_from_slice(&slot.to_be_bytes::<32>());
+    key
+}
+
+pub(super) fn number_key(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+pub(super) fn to_u64(data: &[u8]) -> Result<u64> {
+    data.try_into()
+        .map(u64::from_be_bytes)
+        .map_err(|_| Error::Corrupt("a stored number is not 8 bytes".into()))
+}
+
+pub(super) fn encode_body(block: &Executed) -> Vec<u8> {
+    let mut txs = Vec::new();
+    for tx in &block.txs {
+        // In a block a legacy transaction is a list, a typed one a string.
+        if tx.envelope.is_legacy() {
+            txs.extend_from_slice(&tx.raw)
+        } else {
+            tx.raw.encode(&mut txs)
+        }
+    }
+    let mut body = Vec::with_capacity(txs.len() + 16);
+    alloy_rlp::Header {
+        list: true,
+        payload_length: txs.len(),
+    }
+    .encode(&mut body);
+    body.extend_from_slice(&txs);
+    body.push(alloy_rlp::EMPTY_LIST_CODE);
+    block.withdrawals.encode(&mut body);
+    body
+}
+
+/// The EIP-2718 encodings of a stored body's transactions.
+pub fn transactions(body: &[u8]) -> Result<Vec<Bytes>> {
+    let mut rest = body;
+    let mut items = alloy_rlp::Header::decode_bytes(&mut rest, true)?;
+    let mut txs = Vec::new();
+    while !items.is_empty() {
+        let before = items;
+        let header = alloy_rlp::Header::decode(&mut items)?;
+        let payload = items
+            .split_at_checked(header.payload_length)
+            .ok_or(alloy_rlp::Error::InputTooShort)?;
+        items = payload.1;
+        let whole = &before[..before.len() - items.len()];
+        txs.push(Bytes::copy_from_slice(if header.list {
+            whole
+        } else {
+            payload.0
+        }));
+    }
+    Ok(txs)
+}
+
+/// A stored body's withdrawals.
+pub fn withdrawals(body: &[u8]) -> Result<Vec<Withdrawal>> {
+    let mut rest = body;
+    for _transactions_then_ommers in 0..2 {
+        alloy_rlp::Header::decode_bytes(&mut rest, true)?;
+    }
+    Ok(Decodable::decode(&mut rest)?)
+}
+
+pub(super) fn encode_undo(changes: &[AccountChange]) -> Vec<u8> {
+    let undo: Vec<UndoAccount> = changes
+        .iter()
+        .map(|change| UndoAccount {
+            address: change.address,
+            account: change
+                .before
+                .as_ref()
+                .map(encode_account)
+                .unwrap_or_default()
+                .into(),
+            storage: change
+                .storage
+                .iter()
+                .map(|(slot, value, _)| UndoSlot {
+                    slot: *slot,
+                    value: *value,
+                })
+                .collect(),
+        })
+        .collect();
+    alloy_rlp::encode(undo)
+}
