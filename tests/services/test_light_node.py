@@ -122,6 +122,8 @@ async def test_another_chain_is_refused(tmp_path: Path) -> None:
     async with chain_with_blobs(tmp_path, 1) as (_, _node, url, _server), NodeClient(url) as client:
         with pytest.raises(InvalidHeader, match="genesis hash"):
             await LightNode.open(tmp_path / "light", client, bytes(32), EAGER)
+        node = await LightNode.open(tmp_path / "light", client, DA_GENESIS.hash, EAGER)  # and the folder is free again
+        await node.close()
 
 
 async def test_withheld_cells_stop_the_node_until_they_come(tmp_path: Path) -> None:

@@ -136,8 +136,12 @@ class LightNode:
         """Starts from the genesis hash, or goes on where the folder says. Raises `InvalidHeader` if the node serves another
         chain."""
         store = await in_thread(Store, path, (*REMOTE_TABLES, _SAMPLED))
-        square = await RemoteSquare.open(node, genesis_hash, store=store)
-        spent = await in_thread(_read, store)
+        try:
+            square = await RemoteSquare.open(node, genesis_hash, store=store)
+            spent = await in_thread(_read, store)
+        except BaseException:
+            await in_thread(store.close)  # so that it can be opened again
+            raise
         return cls(square, store, config or LightConfig(), spent, clock=clock, log=log)
 
     @property

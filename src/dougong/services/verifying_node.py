@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -112,6 +113,7 @@ class VerifyingNode:
         self.follower = follower
         self.claims = claims
         self.alarms: list[Divergence] = []
+        self._opened = AsyncExitStack()
         self._poll_s = poll_s
         self._log = (log or structlog.get_logger()).bind(rollup=name)
         registry = registry or CollectorRegistry()
@@ -134,13 +136,18 @@ class VerifyingNode:
     ) -> VerifyingNode:
         """Opens or creates the node's folder. `claims` None: a sovereign rollup."""
         await in_thread(path.mkdir, parents=True, exist_ok=True)
-        evm = await in_thread(Evm, str(path / "evm"), genesis_json)
-        store = await in_thread(Store, path / "follower", FOLLOWER_TABLES)
-        chain = await RollupChain.open(evm)
-        follower = await Follower.open(chain, source, store, first_da_height=first_da_height, poll_s=poll_s, log=log)
-        if claims is not None and not claims.genesis_state:
-            claims.genesis_state = evm.genesis_hash
-        return cls(chain, follower, claims, name=name, poll_s=poll_s, registry=registry, log=log)
+        async with AsyncExitStack() as opened:
+            evm = await in_thread(Evm, str(path / "evm"), genesis_json)
+            opened.push_async_callback(in_thread, evm.close)
+            store = await in_thread(Store, path / "follower", FOLLOWER_TABLES)
+            opened.push_async_callback(in_thread, store.close)
+            chain = await RollupChain.open(evm)
+            follower = await Follower.open(chain, source, store, first_da_height=first_da_height, poll_s=poll_s, log=log)
+            if claims is not None and not claims.genesis_state:
+                claims.genesis_state = evm.genesis_hash
+            node = cls(chain, follower, claims, name=name, poll_s=poll_s, registry=registry, log=log)
+            node._opened = opened.pop_all()
+            return node
 
     async def run(self) -> None:
         """Follows until cancelled. A node below that is away is waited for; what is wrong with the inputs stops it."""
@@ -186,4 +193,4 @@ class VerifyingNode:
         return None
 
     async def close(self) -> None:
-        await in_thread(self.evm.close)
+        await self._opened.aclose()

@@ -1,0 +1,243 @@
+"""A node that sees only DA and settlement, through sockets, reaches the same state, and notices claims that do not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dougong.errors import Divergence, NotFound, Rejected, Unavailable
+from dougong.net.jsonrpc import JsonRpc
+from dougong.net.node import NodeClient
+from dougong.rpc.backend import EvmBackend
+from dougong.services.remote import RemoteSquare
+from dougong.services.sources import SettledSource, SovereignSource
+from dougong.services.verifying_node import ClaimWatch, VerifyingNode
+from dougong.settlement.client import SettlementClient
+from dougong.types import Blob
+from tests.services.settled import (
+    DA_GENESIS,
+    NAMESPACE,
+    PROPOSER,
+    USER,
+    Crash,
+    CrashAt,
+    Rollup,
+    World,
+    data_chain,
+    make_blocks,
+    mount_square,
+    serving,
+    settle,
+    settled_rollup,
+    settled_world,
+    sovereign_rollup,
+)
+from tests.services.world import USERS, genesis, transfers
+
+
+class Outage(httpx.AsyncHTTPTransport):
+    """A network that can be down."""
+
+    down = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.down:
+            raise httpx.ConnectError("connection refused")
+        return await super().handle_async_request(request)
+
+
+@asynccontextmanager
+async def verifier(world: World, folder: str = "verifier") -> AsyncIterator[tuple[VerifyingNode, Outage]]:
+    outage = Outage()
+    async with (
+        NodeClient(world.server.url("square")) as client,
+        JsonRpc(world.rpc.url, attempts=1, transport=outage) as rpc,
+    ):
+        square = await RemoteSquare.open(client, DA_GENESIS.hash)
+        settlement = SettlementClient(rpc, world.settlement)
+        source = SettledSource(settlement, square, rollup_id=world.rollup_id, da_id=DA_GENESIS.hash, namespace=NAMESPACE)
+        claims = ClaimWatch(settlement, world.rollup_id)
+        node = await VerifyingNode.open(world.folder / folder, genesis(), source, claims=claims)
+        try:
+            yield node, outage
+        finally:
+            await node.close()
+
+
+async def settle_and_claim(rollup: Rollup, nonce: int) -> None:
+    assert rollup.proposer is not None
+    await make_blocks(rollup, nonce, 2)
+    await settle(rollup)
+    await rollup.proposer.claim_next()
+
+
+async def test_it_rebuilds_the_rollup_and_resumes_where_it_was(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await settle_and_claim(rollup, 0)
+        await settle_and_claim(rollup, 2)
+        async with verifier(world) as (node, _):
+            assert isinstance(node, EvmBackend)
+            assert await node.catch_up() == 2
+            assert node.chain.latest.hash == rollup.chain.latest.hash
+            assert node.claims is not None
+            assert (node.claims.checked, node.alarms) == (2, [])
+            assert (node.heads().latest, node.heads().finalized) == (4, 4)
+            with pytest.raises(Rejected):
+                await node.submit(transfers(USERS[0], 4, 1)[0])
+        await settle_and_claim(rollup, 4)
+        async with verifier(world) as (node, _):
+            assert await node.catch_up() == 1
+            assert node.chain.latest.hash == rollup.chain.latest.hash
+        await rollup.down()
+
+
+async def test_a_crash_between_block_and_record_derives_the_batch_again(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await settle_and_claim(rollup, 0)
+        await settle_and_claim(rollup, 2)
+
+        def fail(*args: object) -> None:
+            raise Crash("before the record")
+
+        async with verifier(world) as (node, _):
+            node.follower._put_position = fail  # type: ignore[method-assign, assignment]
+            with pytest.raises(Crash):
+                await node.catch_up()
+            assert (node.chain.latest.number, node.follower.position.index) == (2, 0)
+        async with verifier(world) as (node, _):
+            assert await node.catch_up() == 2
+            assert node.chain.latest.hash == rollup.chain.latest.hash
+        await rollup.down()
+
+
+async def test_a_false_claim_raises_an_alarm_that_names_both(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        assert rollup.proposer is not None
+        await settle_and_claim(rollup, 0)
+        true = rollup.proposer.claims[0]
+        false = replace(true, post_state=b"\x66" * 32)
+        await (await world.client(PROPOSER)).post_claim(false)
+        async with verifier(world) as (node, _):
+            await node.catch_up()
+            (alarm,) = node.alarms
+            assert isinstance(alarm, Divergence)
+            assert "66" * 32 in str(alarm)
+            assert true.post_state.hex() in str(alarm)
+            assert node.chain.latest.hash == true.post_state
+        await rollup.down()
+
+
+async def test_settlement_away_is_waited_for(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await settle_and_claim(rollup, 0)
+        async with verifier(world) as (node, outage):
+            outage.down = True
+            with pytest.raises(Unavailable):
+                await node.catch_up()
+            outage.down = False
+            assert await node.catch_up() == 1
+        await rollup.down()
+
+
+async def test_attested_data_that_the_da_chain_does_not_have_diverges(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await settle_and_claim(rollup, 0)
+        async with verifier(world) as (node, _):
+            source = node.follower._source
+            (reference,), _ = await source.references(node.follower.position)
+            assert reference.placement is not None
+            with pytest.raises(Divergence, match="never was"):
+                await source.data(replace(reference, placement=replace(reference.placement, data_root=b"\x11" * 32)))
+            with pytest.raises(Divergence, match="names the DA chain"):
+                other = SettledSource(
+                    source._settlement,  # type: ignore[attr-defined]
+                    world.da(USER),
+                    rollup_id=world.rollup_id,
+                    da_id=b"\x22" * 32,
+                    namespace=NAMESPACE,
+                )
+                await other.references(node.follower.position)
+            past = replace(reference.placement, start_share=10**6)
+            assert await source.data(replace(reference, placement=past)) is None  # total: no reference stalls a rollup
+        await rollup.down()
+
+
+async def test_a_sovereign_rollup_is_followed_from_its_namespace_alone(tmp_path: Path) -> None:
+    async with data_chain(tmp_path / "da") as layer, serving() as server:
+        url = mount_square(server, layer)
+        rollup = await sovereign_rollup(layer, tmp_path / "free")
+        stranger = layer.client(USER)
+        for nonce in (0, 2, 4):
+            await make_blocks(rollup, nonce, 2)
+            record = await rollup.batcher.close_batch(now=True)
+            assert record is not None
+            await rollup.batcher.publish(record)
+            await stranger.submit(Blob(NAMESPACE, b"\x00not mine", 1, stranger.address))
+            await stranger.submit(Blob(NAMESPACE, b"\x00unsigned"))
+            await rollup.batcher.fix_next()
+        await rollup.batcher._da.submit(Blob(NAMESPACE, b"\x00garbage, signed", 1, rollup.batcher._config.signer))
+        async with NodeClient(url) as client:
+            square = await RemoteSquare.open(client, DA_GENESIS.hash)
+            signer = rollup.batcher._config.signer
+            for _ in range(2):  # the second time from its folder
+                source = SovereignSource(square, da_id=DA_GENESIS.hash, namespace=NAMESPACE, sequencer=signer, span=2)
+                node = await VerifyingNode.open(tmp_path / "verifier", genesis(), source)
+                await node.catch_up()
+                assert node.follower.position.index == 4
+                assert node.chain.latest.hash == rollup.chain.latest.hash
+                await node.close()
+        await rollup.down()
+
+
+async def test_a_proposer_killed_anywhere_claims_each_batch_once(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        step, nonce = 1, 0
+        while True:
+            crash = CrashAt()
+            rollup = await settled_rollup(world, crash=crash)
+            await rollup.resume()
+            await make_blocks(rollup, nonce, 1)
+            await settle(rollup)
+            nonce += 1
+            assert rollup.proposer is not None
+            crash.passed.clear()
+            crash.at = step
+            finished = False
+            try:
+                await rollup.proposer.claim_next()
+                await rollup.proposer.finalize_ready()
+                finished = True
+            except Crash:
+                pass
+            await rollup.down()
+            rollup = await settled_rollup(world)
+            await rollup.resume()
+            assert rollup.proposer is not None
+            await rollup.proposer.resume()
+            await rollup.proposer.finalize_ready()
+            assert len(rollup.proposer.claims) == rollup.proposer.final == step
+            assert rollup.proposer.claims[-1].post_state == rollup.chain.latest.hash
+            await rollup.down()
+            if finished:
+                break
+            step += 1
+        assert crash.passed == ["written", "posted", "finalized"]
+        reader = await world.client(USER)
+        posted, _ = await reader.claims(world.rollup_id)
+        assert len(posted) == step
+
+
+async def test_a_record_that_is_not_there_is_named(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world, verifier(world) as (node, _):
+        with pytest.raises(NotFound):
+            node.follower.record(0)
