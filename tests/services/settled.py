@@ -73,7 +73,7 @@ async def running(*services: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIt
 @asynccontextmanager
 async def data_chain(folder: Path) -> AsyncIterator[SquareLayer]:
     app = await SquareApplication.open(folder / "app")
-    chain = await Solo.open(folder / "chain", DA_GENESIS, VALIDATOR, app, SoloOptions(block_time=0.02))
+    chain = await Solo.open(folder / "chain", DA_GENESIS, VALIDATOR, app, SoloOptions(block_time=0.08))
     try:
         async with running(chain.run):
             yield SquareLayer(chain, app)
@@ -101,7 +101,7 @@ async def serving() -> AsyncIterator[RpcServer]:
 async def embedded(folder: Path, server: RpcServer) -> AsyncIterator[str]:
     """Our own settlement chain: the EVM application under solo, behind JSON-RPC."""
     app = await EvmApplication.open(folder / "evm", BASE_GENESIS.app_state.decode())
-    chain = await Solo.open(folder / "chain", BASE_GENESIS, VALIDATOR, app, SoloOptions(block_time=0.02))
+    chain = await Solo.open(folder / "chain", BASE_GENESIS, VALIDATOR, app, SoloOptions(block_time=0.02, create_empty_blocks=False))
     api = EthereumApi(OrderedEvm(app, chain))
     try:
         server.mount("base", api.methods.include(consensus_methods(BASE_GENESIS.raw, chain)), api.health)
