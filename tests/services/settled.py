@@ -101,7 +101,9 @@ async def serving() -> AsyncIterator[RpcServer]:
 async def embedded(folder: Path, server: RpcServer) -> AsyncIterator[str]:
     """Our own settlement chain: the EVM application under solo, behind JSON-RPC."""
     app = await EvmApplication.open(folder / "evm", BASE_GENESIS.app_state.decode())
-    chain = await Solo.open(folder / "chain", BASE_GENESIS, VALIDATOR, app, SoloOptions(block_time=0.02, create_empty_blocks=False))
+    chain = await Solo.open(
+        folder / "chain", BASE_GENESIS, VALIDATOR, app, SoloOptions(block_time=0.02, create_empty_blocks=False)
+    )
     api = EthereumApi(OrderedEvm(app, chain))
     try:
         server.mount("base", api.methods.include(consensus_methods(BASE_GENESIS.raw, chain)), api.health)
@@ -305,7 +307,7 @@ async def settled_rollup(
 ) -> Rollup:
     settlement = await world.client(SEQUENCER)
     own = world.da(SEQUENCER)
-    used = da or own
+    used: DataAvailability = da or own
     source = world.source(settlement, used)
     path = world.folder / folder
     return await rollup_up(path, used, source, signer=own.address, world=world, settlement=settlement, crash=crash, config=config)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+from prometheus_client import CollectorRegistry
+
+from dougong.availability.layer import SquareClient
+from dougong.errors import Unavailable
+from dougong.services.supervisor import Backoff, Supervisor
+from dougong.types import Blob, Cell, DataHeader, Namespace, NamespaceData, Placement, ShareProof
 from tests.services.settled import (
+    SEQUENCER,
     Crash,
     CrashAt,
     agree,
@@ -156,5 +165,61 @@ async def test_the_running_services_settle_everything_by_themselves(tmp_path: Pa
                 while rollup.sequencer.evm.account(ALICE.address)[0] < 50 or rollup.chain.finalized < rollup.chain.latest.number:
                     version = await rollup.chain.wait_change(version)
                 await rollup.proposer.wait_final(rollup.chain.latest.hash)
+        await agree(world, rollup)
+        await rollup.down()
+
+
+class FailingDa:
+    """A DA layer that fails: before the blob was sent, after it was published, or when asked what it holds."""
+
+    def __init__(self, da: SquareClient, faults: list[str]) -> None:
+        self._da = da
+        self._faults = faults
+
+    async def submit(self, blob: Blob) -> Placement:
+        fault = self._faults.pop(0) if self._faults else ""
+        if fault == "before":
+            raise Unavailable("the DA node is away")
+        placement = await self._da.submit(blob)
+        if fault == "after":
+            raise Unavailable("the answer was lost")
+        return placement
+
+    async def header(self, height: int) -> DataHeader:
+        return await self._da.header(height)
+
+    async def latest(self) -> int:
+        return await self._da.latest()
+
+    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+        if self._faults and self._faults[0] == "blobs":
+            self._faults.pop(0)
+            raise Unavailable("the DA node is away again")
+        return await self._da.blobs(height, namespace)
+
+    async def prove(self, placement: Placement) -> ShareProof:
+        return await self._da.prove(placement)
+
+    async def sample(self, height: int, row: int, column: int) -> Cell:
+        return await self._da.sample(height, row, column)
+
+    async def shares(self, height: int) -> Sequence[bytes]:
+        return await self._da.shares(height)
+
+
+async def test_a_da_layer_that_fails_is_tried_again_and_nothing_is_doubled(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        faults = ["before", "after", "blobs", "before", "after"]
+        rollup = await settled_rollup(world, da=FailingDa(world.da(SEQUENCER), faults))
+        supervisor = Supervisor(log=structlog.get_logger(), registry=CollectorRegistry(), backoff=Backoff(first=0.01, most=0.02))
+        supervisor.add("alpha", "batcher", rollup.batcher.run)
+        async with running(supervisor.run), asyncio.timeout(60):
+            for nonce in range(0, 6, 2):
+                await make_blocks(rollup, nonce, 2)
+                version = -1
+                while rollup.chain.finalized < rollup.chain.latest.number:
+                    version = await rollup.chain.wait_change(version)
+        assert faults == []
+        assert supervisor.status()[0].restarts >= 3
         await agree(world, rollup)
         await rollup.down()

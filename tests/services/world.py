@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 from dougong._native import Evm, sign_transactions
-from dougong.contracts.predeploys import outbox
+from dougong.contracts import artifact
+from dougong.contracts.abi import Abi
+from dougong.contracts.predeploys import OUTBOX_ADDRESS, outbox
 from dougong.crypto.hashing import keccak256
 from dougong.crypto.keys import Secp256k1Key
 from dougong.execution.evm.genesis import GenesisAccount, make_genesis
@@ -30,6 +32,22 @@ def genesis(*, funded: bool = True, gas_limit: int = 60_000_000) -> str:
 
 async def new_chain(path: Path, *, funded: bool = True) -> RollupChain:
     return await RollupChain.open(Evm(str(path), genesis(funded=funded)))
+
+
+def outbox_withdrawal(user: Secp256k1Key, nonce: int, recipient: bytes, value: int) -> bytes:
+    """A rollup transaction that sends ether home."""
+    fields = {
+        "type": "0x2",
+        "chainId": hex(CHAIN_ID),
+        "nonce": hex(nonce),
+        "to": "0x" + OUTBOX_ADDRESS.hex(),
+        "value": hex(value),
+        "gas": hex(2_000_000),
+        "maxFeePerGas": hex(10 * GWEI),
+        "maxPriorityFeePerGas": hex(GWEI),
+        "data": "0x" + Abi(artifact("Outbox")).call("withdraw", recipient).hex(),
+    }
+    return sign_transactions([json.dumps(fields)], [user.secret])[0]
 
 
 def transfers(user: Secp256k1Key, first_nonce: int, count: int, *, value: int = GWEI, data: bytes = b"") -> list[bytes]:
