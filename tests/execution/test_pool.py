@@ -196,11 +196,38 @@ def test_a_full_pool_prefers_who_can_follow_then_who_pays() -> None:
 
 def test_a_sequencers_pool_refuses_instead_of_breaking_its_word() -> None:
     pool = new_pool(count=1, evict=False)
-    offer(pool, ALICE, 3)
+    offer(pool, ALICE, 0)
     with pytest.raises(InvalidTransaction, match="txpool is full"):
         offer(pool, BOB, 0, max_priority_fee_per_gas=9 * GWEI)
-    offer(pool, ALICE, 3, max_fee_per_gas=30 * GWEI, max_priority_fee_per_gas=9 * GWEI)
+    offer(pool, ALICE, 0, max_fee_per_gas=30 * GWEI, max_priority_fee_per_gas=9 * GWEI)
     assert len(pool) == 1
+
+
+def test_what_cannot_follow_does_not_fill_a_sequencers_pool_for_ever() -> None:
+    pool = new_pool(count=2, evict=False)
+    for nonce in (3, 4):
+        offer(pool, ALICE, nonce)
+    with pytest.raises(InvalidTransaction, match="txpool is full"):
+        offer(pool, CAROL, 3)  # nor may one gap push out another
+    for nonce in (0, 1):
+        offer(pool, BOB, nonce)
+    assert (nonces(pool), pool.gapped()) == ([(BOB, 0), (BOB, 1)], 0)
+
+
+@pytest.mark.parametrize("evict", [True, False])
+def test_what_can_never_pay_takes_no_room(evict: bool) -> None:
+    """Anyone can sign transactions that cost nothing: from keys that own nothing, and as many as there is room for."""
+    pool = new_pool(count=2, evict=evict)
+    for sender in (ALICE, BOB):
+        with pytest.raises(InvalidTransaction, match="max fee per gas less than block base fee"):
+            offer(pool, sender, 0, account=(0, 0), max_fee_per_gas=0, max_priority_fee_per_gas=0)
+    offer(pool, CAROL, 0)
+    # One that was taken at a lower base fee is not given up when it has risen.
+    pool.update(20 * GWEI, {CAROL: RICH})
+    assert (len(pool), pool.is_priced_out(), pool.select(30_000_000)) == (1, True, [])
+    name = b"taken before"
+    pool.add(b"", typing.cast("TxInfo", Decoded(name, ALICE, 0)), RICH, again=True)
+    assert name in pool
 
 
 def test_bytes_are_bounded_too() -> None:

@@ -19,7 +19,7 @@ from dougong.services.inbox import Inbox
 from dougong.services.journal import Journal
 from dougong.services.sequencer import Sequencer, SequencerConfig
 from dougong.types import InboxMessage, MessageKind
-from tests.services.world import GENESIS_TIME, RECIPIENT, USERS, genesis, new_chain, transfers
+from tests.services.world import GENESIS_TIME, GWEI, RECIPIENT, USERS, genesis, new_chain, transfers
 
 ALICE, BOB = USERS[0], USERS[1]
 
@@ -182,6 +182,36 @@ async def test_a_flood_is_refused_before_it_costs_anything(node: Node) -> None:
         await sequencer.submit(txs[2])
         with pytest.raises(InvalidTransaction, match="full"):
             await sequencer.submit(txs[3])
+
+
+async def test_a_replacement_that_is_not_durable_costs_nobody_his_place(node: Node) -> None:
+    async with node.up(journal_bytes=1 << 18) as sequencer:
+        first = await sequencer.submit(transfers(BOB, 0, 1, fee=20 * GWEI)[0])
+        dearer = transfers(BOB, 0, 1, data=b"\xff" * 20_000, fee=40 * GWEI)[0]
+        with pytest.raises(StoreFull):
+            for tx in transfers(ALICE, 0, 40, data=b"\xff" * 20_000):
+                await sequencer.submit(tx)
+        with pytest.raises(StoreFull):
+            await sequencer.submit(dearer)
+        assert sequencer.pending_transaction(first) is not None
+        assert sequencer.pending_transaction(keccak256(dearer)) is None
+    async with node.up(journal_bytes=1 << 26) as sequencer:
+        assert sequencer.pending_transaction(first) is not None
+
+
+async def test_what_waits_for_a_lower_base_fee_is_waited_for_with_empty_blocks(node: Node) -> None:
+    async with node.up() as sequencer:
+        price = sequencer.pool.base_fee
+        await sequencer.submit(transfers(BOB, 0, 1, fee=price)[0])
+        sequencer.pool.update(price + 1, {})  # as other people's full blocks make it
+        assert not sequencer.pool.select(60_000_000)
+        built = await sequencer.make_block()
+        assert built is not None
+        assert not built.included
+        built = await sequencer.make_block()
+        assert built is not None
+        assert len(built.included) == 1
+        assert await sequencer.make_block() is None
 
 
 async def test_no_blocks_above_the_unpublished_backlog(node: Node) -> None:

@@ -50,7 +50,9 @@ def outbox_withdrawal(user: Secp256k1Key, nonce: int, recipient: bytes, value: i
     return sign_transactions([json.dumps(fields)], [user.secret])[0]
 
 
-def transfers(user: Secp256k1Key, first_nonce: int, count: int, *, value: int = GWEI, data: bytes = b"") -> list[bytes]:
+def transfers(
+    user: Secp256k1Key, first_nonce: int, count: int, *, value: int = GWEI, data: bytes = b"", fee: int = 10 * GWEI
+) -> list[bytes]:
     fields = [
         json.dumps(
             {
@@ -60,8 +62,8 @@ def transfers(user: Secp256k1Key, first_nonce: int, count: int, *, value: int = 
                 "to": "0x" + RECIPIENT.hex(),
                 "value": hex(value),
                 "gas": hex(21_000 + 40 * len(data)),
-                "maxFeePerGas": hex(10 * GWEI),
-                "maxPriorityFeePerGas": hex(GWEI),
+                "maxFeePerGas": hex(fee),
+                "maxPriorityFeePerGas": hex(fee // 10),
                 "data": "0x" + data.hex(),
             }
         )

@@ -197,7 +197,8 @@ class Sequencer:
         messages = () if self._inbox is None else self._inbox.after(head.inbox_end)[: self._config.max_block_messages]
         chosen = self.pool.select(head.gas_limit, max_bytes=self._config.max_block_bytes)
         overdue = self._config.max_interval is not None and self._clock() - self._last_block >= self._config.max_interval
-        if not messages and not chosen and not overdue:
+        # The base fee falls with empty blocks only: without them what waits for it to fall would wait for ever.
+        if not messages and not chosen and not overdue and not (self.pool.is_priced_out() and self._fee_can_fall()):
             return None
 
         def consume(built: BuiltBlock) -> None:
@@ -222,6 +223,10 @@ class Sequencer:
         self._m_txs.inc(len(built.included))
         return built
 
+    def _fee_can_fall(self) -> bool:
+        fee = self.pool.base_fee
+        return next_base_fee(base_fee=fee, gas_used=0, gas_limit=self._chain.latest.gas_limit) < fee
+
     async def _settle(self, built: BuiltBlock, hashes: Sequence[bytes], senders: Sequence[bytes], *, everyone: bool) -> None:
         """Pool and journal after a block: what it holds leaves; what it refused too often leaves as well."""
         included = [hashes[index] for index in built.included]
@@ -229,6 +234,7 @@ class Sequencer:
             tx_hash = hashes[index]
             self._refused[tx_hash] = self._refused.get(tx_hash, 0) + 1
             if self._refused[tx_hash] >= _REFUSALS and self.pool.drop(tx_hash):
+                del self._refused[tx_hash]
                 self._log.warning("transaction dropped", hash=tx_hash.hex(), reason=reason)
                 self._journal.forget([tx_hash])
         gone = await self._refresh(self.pool.senders() if everyone else set(senders))
@@ -285,16 +291,20 @@ class Sequencer:
             else:
                 submission.info = info
                 valid.append(submission)
-        taken = await self._offer(valid)
+        taken, gone = await self._offer(valid)
         if not taken:
             return
         try:
             await self._journal.add_all([(info.hash, submission.raw) for submission, info in taken])
         except DougongError as error:
-            for submission, info in taken:
+            for _, info in taken:
                 self.pool.drop(info.hash)
+            if gone:  # what had to leave for them has the sequencer's word still
+                await self._readmit(await self._journal.waiting())
+            for submission, _ in taken:
                 _refuse(submission, error)
             return
+        self._journal.forget(gone)  # only now: what replaces them is durable
         # one that a block took before the journal had it
         self._journal.forget(info.hash for _, info in taken if info.hash not in self.pool and info.hash not in self._ignored)
         self._work.set()
@@ -302,8 +312,11 @@ class Sequencer:
             if not submission.result.done():
                 submission.result.set_result(info.hash)
 
-    async def _offer(self, group: Sequence[_Submission]) -> list[tuple[_Submission, TxInfo]]:
-        """Offers each to the pool, with its sender's account as of the state that the pool knows."""
+    async def _offer(
+        self, group: Sequence[_Submission], *, again: bool = False
+    ) -> tuple[list[tuple[_Submission, TxInfo]], list[bytes]]:
+        """Offers each to the pool, with its sender's account as of the state that the pool knows. Returns those that were taken,
+        and the hashes of the transactions that had to leave for them."""
         infos = [submission.info for submission in group if submission.info is not None]
         evm = self.evm
         while True:
@@ -312,6 +325,7 @@ class Sequencer:
             if epoch == self._epoch:
                 break
         taken: list[tuple[_Submission, TxInfo]] = []
+        gone: list[bytes] = []
         for submission, info in zip(group, infos, strict=True):
             if info.sender in self._config.ignore_senders:
                 if len(self._ignored) >= _MOST_IGNORED:
@@ -321,14 +335,13 @@ class Sequencer:
                 taken.append((submission, info))
                 continue
             try:
-                replaced = self.pool.add(submission.raw, info, accounts[info.sender])
+                gone += self.pool.add(submission.raw, info, accounts[info.sender], again=again)
             except DougongError as error:
                 _refuse(submission, error)
                 continue
-            self._journal.forget(replaced)
             taken.append((submission, info))
         self._m_pool.set(len(self.pool))
-        return taken
+        return taken, gone
 
     async def _readmit(self, raws: Sequence[bytes]) -> None:
         """Offers journalled transactions to the pool; those that the chain holds or no longer takes are forgotten."""
@@ -337,8 +350,10 @@ class Sequencer:
         for info, raw in await _decoded(raws):
             if info.hash not in self.pool and info.hash not in self._ignored:
                 group.append(_Submission(raw, loop.create_future(), info))
-        kept = {info.hash for _, info in await self._offer(group)}
+        taken, gone = await self._offer(group, again=True)
+        kept = {info.hash for _, info in taken} - set(gone)
         self._journal.forget(s.info.hash for s in group if s.info is not None and s.info.hash not in kept)
+        self._journal.forget(gone)
         for submission in group:
             submission.result.cancel()
         if kept:

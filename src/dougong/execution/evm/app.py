@@ -68,6 +68,8 @@ class EvmApplication:
         self._head = head
         self._pending: _Executed | None = None
         self._decoder = Decoder()
+        # Well below what a consensus engine's mempool holds: else what pays nothing could fill that one first, and for ever.
+        limits = limits or PoolLimits(count=16_384, total_bytes=64 << 20)
         self.pool = TransactionPool(evm.chain_id, gas_limit=head.gas_limit, base_fee=_fee_after(head), limits=limits)
 
     @classmethod
@@ -117,7 +119,7 @@ class EvmApplication:
             if keccak256(tx) not in self.pool:
                 info = await self._decoder.decode(tx)
                 if info.hash not in self.pool:
-                    self.pool.add(tx, info, self._evm.account(info.sender))
+                    self.pool.add(tx, info, self._evm.account(info.sender), again=recheck)
         except InvalidTransaction as error:
             return CheckTxResult(CODE_INVALID, str(error))
         return CheckTxResult()
@@ -127,7 +129,7 @@ class EvmApplication:
         engine offers: that is what it has made durable."""
         offered = {keccak256(tx): tx for tx in proposal.txs}
         for tx in [tx for tx_hash, tx in offered.items() if tx_hash not in self.pool]:
-            await self.check_tx(tx)  # after a restart, or evicted since
+            await self.check_tx(tx, recheck=True)  # after a restart, or evicted since
         overhead = TX_OVERHEAD_BYTES * len(offered)
         chosen = self.pool.select(self._head.gas_limit, max_bytes=proposal.max_tx_bytes - overhead, among=offered)
         built = await self._execute(proposal.height, proposal.time_ns, tuple(tx.raw for tx in chosen), skip_invalid=True)

@@ -8,7 +8,8 @@
 A pure data structure: it is told of accounts, base fees and limits, and asks nobody. Rules and error texts follow
 go-ethereum's `core/txpool/legacypool` and `core/txpool/validation.go`, with these deviations: a gapped transaction (one whose
 nonce cannot follow yet) is never worth an eviction, a transaction without a chain id (before EIP-155) is taken because keyless
-deployments need it, and the sum of what one sender's waiting transactions may cost at most must be in its balance.
+deployments need it, the sum of what one sender's waiting transactions may cost at most must be in its balance, and a new
+transaction must be able to pay the next block's base fee: what costs nothing to keep waiting could fill the pool for ever.
 
 What an attacker can do: fill the pool with what it can pay for. Gapped transactions are few for each sender and leave first;
 a full pool takes only what pays a higher tip than the cheapest; a replacement pays a tenth more in both fees.
@@ -40,8 +41,8 @@ MAX_NONCE = 2**64 - 1  # EIP-2681
 class PoolLimits:
     """How much may wait. Counts of transactions, sizes in bytes.
 
-    With `evict` False a full pool refuses instead of pushing out the cheapest: for a sequencer, whose word a taken
-    transaction has.
+    With `evict` False a full pool refuses instead of pushing out the cheapest, and only gapped ones leave: for a sequencer,
+    whose word a taken transaction has as soon as it can follow.
     """
 
     count: int = 32_768
@@ -169,15 +170,25 @@ class TransactionPool:
             return None
         return -effective_tip(max_fee=tx.max_fee, max_priority_fee=tx.max_priority_fee, base_fee=self.base_fee), tx.order, tx
 
+    def is_priced_out(self) -> bool:
+        """Whether somebody's next transaction waits for a lower base fee."""
+        heads = (sender.txs.get(sender.nonce) for sender in self._senders.values())
+        return any(tx is not None and tx.max_fee < self.base_fee for tx in heads)
+
     # --- changing ---------------------------------------------------------------------------------------------------
 
-    def add(self, raw: bytes, info: TxInfo, account: Account) -> tuple[bytes, ...]:
+    def add(self, raw: bytes, info: TxInfo, account: Account, *, again: bool = False) -> tuple[bytes, ...]:
         """Takes a decoded transaction; `account` is its sender's on the latest state, read in the same turn of the event loop.
-        Returns the hashes of the transactions that had to leave for it (replaced or evicted). Raises `InvalidTransaction`; the
-        pool is then as before, but for what `account` shows to be past."""
+        One that was taken before (`again`) may be below a base fee that has risen since. Returns the hashes of the transactions
+        that had to leave for it (replaced or evicted). Raises `InvalidTransaction`; the pool is then as before, but for what
+        `account` shows to be past."""
         if info.hash in self._by_hash:
             raise InvalidTransaction("already known")
         self._check_alone(raw, info)
+        if not again and info.max_fee_per_gas < self.base_fee:
+            raise InvalidTransaction(
+                f"max fee per gas less than block base fee: maxFeePerGas: {info.max_fee_per_gas}, baseFee: {self.base_fee}"
+            )
         nonce, balance = account
         if info.nonce < nonce:
             raise InvalidTransaction(f"nonce too low: next nonce {nonce}, tx nonce {info.nonce}")
@@ -285,7 +296,7 @@ class TransactionPool:
         size = self.total_bytes + len(tx.raw) - (len(old.raw) if old else 0) - self.limits.total_bytes
         if count <= 0 and size <= 0:
             return ()
-        if not self.limits.evict or (sender.is_gapped(tx.nonce) and tx.nonce != sender.end):
+        if sender.is_gapped(tx.nonce) and tx.nonce != sender.end:
             raise InvalidTransaction("txpool is full")
         victims = self._victims(tx, count, size)
         for victim in victims:
@@ -302,6 +313,8 @@ class TransactionPool:
             if gapped.sender != tx.sender:
                 victims.append(gapped)
                 count, size = count - 1, size - len(gapped.raw)
+        if not self.limits.evict and (count > 0 or size > 0):
+            raise InvalidTransaction("txpool is full")
         passed: list[tuple[int, int, int, bytes]] = []
         while (count > 0 or size > 0) and self._cheapest and self._cheapest[0][:2] < (tx.max_priority_fee, tx.max_fee):
             entry = heapq.heappop(self._cheapest)
