@@ -57,6 +57,8 @@ class TxInfo:
     tx_type: int
     chain_id: int | None
     size: int
+    flaw: str | None
+    """The rule that it breaks whatever the state is (intrinsic gas, initcode size, empty authorization list); None: none."""
 
 class HeaderInfo:
     """What services need of a block header; the whole of it is in `Evm.block_rlp`."""

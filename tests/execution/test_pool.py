@@ -36,10 +36,17 @@ class Decoded:
     tx_type: int = 2
     chain_id: int | None = 1
     size: int = 100
+    flaw: str | None = None
 
 
 def offer(
-    pool: TransactionPool, sender: bytes, nonce: int, *, account: tuple[int, int] = RICH, size: int = 100, **fields: int | None
+    pool: TransactionPool,
+    sender: bytes,
+    nonce: int,
+    *,
+    account: tuple[int, int] = RICH,
+    size: int = 100,
+    **fields: int | str | None,
 ) -> bytes:
     name = repr((sender, nonce, sorted(fields.items()), size)).encode()
     info = Decoded(hash=name, sender=sender, nonce=nonce, size=size, **fields)  # type: ignore[arg-type]
@@ -112,7 +119,7 @@ def test_replacement_pays_a_tenth_more_in_both_fees() -> None:
         ({"nonce": 4}, "nonce too low: next nonce 5, tx nonce 4"),
         ({"value": 10**24}, "insufficient funds for gas * price + value: balance 1000000000000000000000000, tx cost "),
         ({"gas_limit": 30_000_001}, "exceeds block gas limit"),
-        ({"gas_limit": 20_999}, "intrinsic gas too low"),
+        ({"flaw": "intrinsic gas too low: gas 21000, minimum needed 21016"}, "intrinsic gas too low"),
         ({"max_priority_fee_per_gas": 11 * GWEI}, "max priority fee per gas higher than max fee per gas"),
         ({"chain_id": 2}, "invalid chain id for signer: have 2 want 1"),
         ({"size": (128 << 10) + 1}, "oversized data"),

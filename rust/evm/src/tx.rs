@@ -11,7 +11,10 @@ use alloy_eips::eip7702::{RecoveredAuthority, RecoveredAuthorization, SignedAuth
 use alloy_primitives::{Address, B256, Bytes, U256, map::B256Map};
 use rayon::prelude::*;
 use revm::context::TxEnv;
+use revm::context_interface::cfg::gas::calculate_initial_tx_gas_for_tx;
 use revm::context_interface::either::Either;
+use revm::primitives::eip3860::MAX_INITCODE_SIZE;
+use revm::primitives::hardfork::SpecId;
 use std::sync::{Mutex, PoisonError};
 
 /// Largest transaction that is looked at, in bytes. Ethereum's pools stop at 128 KiB; a block's gas limit bounds the rest.
@@ -67,6 +70,29 @@ impl SignedTx {
 
     pub fn chain_id(&self) -> Option<u64> {
         self.envelope.chain_id()
+    }
+
+    /// Least gas limit with which any of our chains includes it: the intrinsic gas, or EIP-7623's floor if that is more.
+    pub fn minimum_gas(&self) -> u64 {
+        let gas = calculate_initial_tx_gas_for_tx(self.env(), SpecId::PRAGUE, None);
+        gas.initial_total_gas().max(gas.floor_gas)
+    }
+
+    /// The rule that it breaks whatever the state is, in geth's words.
+    pub fn flaw(&self) -> Option<String> {
+        let tx = &self.envelope;
+        if tx.is_create() && tx.input().len() > MAX_INITCODE_SIZE {
+            let size = tx.input().len();
+            return Some(format!("max initcode size exceeded: code size {size}, limit {MAX_INITCODE_SIZE}"));
+        }
+        if tx.is_eip7702() && tx.authorization_list().is_none_or(<[_]>::is_empty) {
+            return Some("EIP-7702 transaction with empty auth list".into());
+        }
+        let minimum = self.minimum_gas();
+        if tx.gas_limit() < minimum {
+            return Some(format!("intrinsic gas too low: gas {}, minimum needed {minimum}", tx.gas_limit()));
+        }
+        None
     }
 
     /// The transaction as revm takes it.

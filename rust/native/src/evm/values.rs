@@ -55,6 +55,10 @@ impl TxInfo {
     fn size(&self) -> usize {
         self.0.raw.len()
     }
+    #[getter]
+    fn flaw(&self) -> Option<String> {
+        self.0.flaw()
+    }
     fn __repr__(&self) -> String {
         format!(
             "TxInfo({} from {} nonce {})",

@@ -259,8 +259,8 @@ class TransactionPool:
             raise InvalidTransaction(f"invalid chain id for signer: have {info.chain_id} want {self.chain_id}")
         if info.gas_limit > self.gas_limit:
             raise InvalidTransaction(f"exceeds block gas limit: tx gas limit {info.gas_limit}, limit {self.gas_limit}")
-        if info.gas_limit < TRANSACTION_GAS:
-            raise InvalidTransaction(f"intrinsic gas too low: gas {info.gas_limit}, minimum needed {TRANSACTION_GAS}")
+        if info.flaw is not None:
+            raise InvalidTransaction(info.flaw)
         if info.max_priority_fee_per_gas > info.max_fee_per_gas:
             raise InvalidTransaction(
                 "max priority fee per gas higher than max fee per gas: "
