@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from dougong.rpc.server import RpcServer
 from dougong.types import Validator
 
 CHAIN_ID = 4_203
+GENESIS_TIME = 1_800_000_000 * 10**9
 KEY = Ed25519Key(bytes(32))
 
 
@@ -34,13 +36,18 @@ class World:
 
 @asynccontextmanager
 async def running(
-    folder: Path, alloc: Mapping[bytes, GenesisAccount], *, block_time: float = 0.02, run: bool = True
+    folder: Path,
+    alloc: Mapping[bytes, GenesisAccount],
+    *,
+    block_time: float = 0.02,
+    run: bool = True,
+    clock: Callable[[], int] = time.time_ns,
 ) -> AsyncIterator[World]:
     """An EVM chain ordered by one validator, served at `url`; with `run` False no block is made."""
     document = make_genesis(CHAIN_ID, alloc)
-    genesis = Genesis.create("base", 1_800_000_000 * 10**9, [Validator(KEY.public_key, 1)], app_state=json.loads(document))
+    genesis = Genesis.create("base", GENESIS_TIME, [Validator(KEY.public_key, 1)], app_state=json.loads(document))
     app = await EvmApplication.open(folder / "evm", document)
-    options = SoloOptions(block_time=block_time, create_empty_blocks=False)
+    options = SoloOptions(block_time=block_time, create_empty_blocks=False, clock=clock)
     chain = await Solo.open(folder / "chain", genesis, KEY, app, options)
     backend = OrderedEvm(app, chain)
     api = EthereumApi(backend)

@@ -1,16 +1,23 @@
-"""The settlement chains that the same tests run against: anvil, and whatever else speaks Ethereum's JSON-RPC."""
+"""The settlement chains that the same tests run against: anvil, and the embedded one. Both speak Ethereum's JSON-RPC."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from dougong.crypto.keys import Secp256k1Key
 from dougong.net.jsonrpc import JsonRpc
 from tests.engines import ANVIL_KEY, anvil
+from tests.settlement.embedded import EmbeddedChain, embedded
 from tests.settlement.world import World
+
+FUNDED = Secp256k1Key(ANVIL_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +35,38 @@ def anvil_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["anvil"])
-async def settlement_node(request: pytest.FixtureRequest) -> AsyncIterator[SettlementNode]:
-    """One more kind of node is one more param and one more branch here."""
-    assert request.param == "anvil"
+@pytest.fixture(scope="package")
+def embedded_chain() -> Iterator[EmbeddedChain]:
+    """In memory where the system has a place for that: what a disk's syncs keep after a kill is other rooms' to test. Ends with
+    the package, for it makes blocks all the time."""
+    memory = Path("/dev/shm")
+    with (
+        TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder,
+        embedded(Path(folder), FUNDED) as chain,
+    ):
+        yield chain
+
+
+@asynccontextmanager
+async def settlement_chain(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[SettlementNode]:
+    """One more kind of node is one more branch here."""
+    if kind == "embedded":
+        chain: EmbeddedChain = request.getfixturevalue("embedded_chain")
+        yield SettlementNode(chain.url, FUNDED, chain.advance)
+        return
     url = request.getfixturevalue("anvil_url")
     async with JsonRpc(url) as rpc:
 
         async def advance(seconds: int) -> None:
             await rpc.batch([("evm_increaseTime", [seconds]), ("evm_mine", [])])
 
-        yield SettlementNode(url, Secp256k1Key(ANVIL_KEY), advance)
+        yield SettlementNode(url, FUNDED, advance)
+
+
+@pytest.fixture(params=["anvil", "embedded"])
+async def settlement_node(request: pytest.FixtureRequest) -> AsyncIterator[SettlementNode]:
+    async with settlement_chain(request.param, request) as node:
+        yield node
 
 
 @pytest.fixture
