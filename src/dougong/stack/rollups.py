@@ -173,7 +173,11 @@ async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
         ground.chain,
         inbox,
         ground.journal,
-        SequencerConfig(block_time=config.block_time_ms / 1000, ignore_senders=ignored),
+        SequencerConfig(
+            block_time=config.block_time_ms / 1000,
+            max_block_bytes=_blob_limit(_width(context, config)) * 9 // 10,  # any block fits a blob, even an incompressible one
+            ignore_senders=ignored,
+        ),
         name=name,
         registry=ground.registry,
         log=context.log,
@@ -192,7 +196,7 @@ async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
             namespace=ground.namespace,
             signer=da.address,
             interval=config.batch_interval_ms / 1000,
-            max_blob_bytes=_blob_limit(context.config.availability[config.availability].max_square_size),
+            max_blob_bytes=_blob_limit(_width(context, config)),
         ),
         fix=fix,
         name=name,
@@ -220,6 +224,10 @@ def _source(ground: _Ground, settled: _Settled | None, da: SquareClient) -> tupl
     )
     attested.wanted.append(fix)
     return SettledSource(settled.client, da, rollup_id=rollup_id, da_id=da_id, namespace=namespace), fix
+
+
+def _width(context: Context, config: RollupConfig) -> int:
+    return context.config.availability[config.availability].max_square_size
 
 
 def _blob_limit(width: int) -> int:
