@@ -19,7 +19,7 @@ from dougong.services.inbox import Inbox
 from dougong.services.journal import Journal
 from dougong.services.sequencer import Sequencer, SequencerConfig
 from dougong.types import InboxMessage, MessageKind
-from tests.services.world import GENESIS_TIME, GWEI, RECIPIENT, USERS, genesis, new_chain, transfers
+from tests.services.world import GENESIS_TIME, GWEI, RECIPIENT, USERS, burning, genesis, new_chain, transfers
 
 ALICE, BOB = USERS[0], USERS[1]
 
@@ -351,3 +351,24 @@ async def test_a_block_whose_record_fails_is_discarded(tmp_path: Path) -> None:
         await chain.build(GENESIS_TIME, 0, (), transfers(ALICE, 0, 1), parent=chain.latest.hash, before_commit=fail)
     assert chain.latest.number == chain.evm.head().number == 0
     assert await chain.build(GENESIS_TIME, 0, (), transfers(ALICE, 0, 1), parent=chain.latest.hash) is not None
+
+
+async def test_a_transaction_that_fits_no_block_is_not_taken(node: Node) -> None:
+    async with node.up(SequencerConfig(max_block_bytes=1_000)) as sequencer:
+        with pytest.raises(InvalidTransaction, match="oversized"):
+            await sequencer.submit(transfers(ALICE, 0, 1, data=bytes(1_000))[0])
+
+
+async def test_full_blocks_are_no_reason_to_drop_what_was_taken(node: Node) -> None:
+    async with node.up() as sequencer:
+        (waiting,) = transfers(ALICE, 0, 1, gas=50_000_000)
+        await sequencer.submit(waiting)
+        for nonce in range(5):  # forced transactions come first, and leave no room for it
+            node.mailbox.put(MessageKind.FORCED_TRANSACTION, burning(BOB, nonce))
+            await node.inbox.poll()
+            built = await sequencer.make_block()
+            assert built is not None
+            assert (built.included, len(built.skipped)) == ([], 1)
+        assert len(sequencer.pool) == 1
+        assert await sequencer.make_block() is not None
+        assert sequencer.evm.account(ALICE.address)[0] == 1

@@ -34,39 +34,50 @@ async def new_chain(path: Path, *, funded: bool = True) -> RollupChain:
     return await RollupChain.open(Evm(str(path), genesis(funded=funded)))
 
 
+def signed(user: Secp256k1Key, nonce: int, *, to: bytes | None, gas: int, value: int = 0, data: bytes = b"") -> bytes:
+    return _sign(user, [_fields(nonce, to=to, gas=gas, value=value, data=data)])[0]
+
+
+def transfers(
+    user: Secp256k1Key,
+    first_nonce: int,
+    count: int,
+    *,
+    value: int = GWEI,
+    data: bytes = b"",
+    gas: int = 0,
+    fee: int = 10 * GWEI,
+) -> list[bytes]:
+    limit = gas or 21_000 + 40 * len(data)
+    return _sign(user, [_fields(first_nonce + n, to=RECIPIENT, gas=limit, value=value, data=data, fee=fee) for n in range(count)])
+
+
+def burning(user: Secp256k1Key, nonce: int) -> bytes:
+    """Uses up 20 million gas: a deployment whose code is an endless loop."""
+    return signed(user, nonce, to=None, gas=20_000_000, data=bytes.fromhex("5b600056"))
+
+
 def outbox_withdrawal(user: Secp256k1Key, nonce: int, recipient: bytes, value: int) -> bytes:
     """A rollup transaction that sends ether home."""
+    data = Abi(artifact("Outbox")).call("withdraw", recipient)
+    return signed(user, nonce, to=OUTBOX_ADDRESS, gas=2_000_000, value=value, data=data)
+
+
+def _fields(nonce: int, *, to: bytes | None, gas: int, value: int, data: bytes, fee: int = 10 * GWEI) -> str:
     fields = {
         "type": "0x2",
         "chainId": hex(CHAIN_ID),
         "nonce": hex(nonce),
-        "to": "0x" + OUTBOX_ADDRESS.hex(),
         "value": hex(value),
-        "gas": hex(2_000_000),
-        "maxFeePerGas": hex(10 * GWEI),
-        "maxPriorityFeePerGas": hex(GWEI),
-        "data": "0x" + Abi(artifact("Outbox")).call("withdraw", recipient).hex(),
+        "gas": hex(gas),
+        "maxFeePerGas": hex(fee),
+        "maxPriorityFeePerGas": hex(fee // 10),
+        "data": "0x" + data.hex(),
     }
-    return sign_transactions([json.dumps(fields)], [user.secret])[0]
+    if to is not None:
+        fields["to"] = "0x" + to.hex()
+    return json.dumps(fields)
 
 
-def transfers(
-    user: Secp256k1Key, first_nonce: int, count: int, *, value: int = GWEI, data: bytes = b"", fee: int = 10 * GWEI
-) -> list[bytes]:
-    fields = [
-        json.dumps(
-            {
-                "type": "0x2",
-                "chainId": hex(CHAIN_ID),
-                "nonce": hex(first_nonce + number),
-                "to": "0x" + RECIPIENT.hex(),
-                "value": hex(value),
-                "gas": hex(21_000 + 40 * len(data)),
-                "maxFeePerGas": hex(fee),
-                "maxPriorityFeePerGas": hex(fee // 10),
-                "data": "0x" + data.hex(),
-            }
-        )
-        for number in range(count)
-    ]
-    return sign_transactions(fields, [user.secret] * count)
+def _sign(user: Secp256k1Key, fields: list[str]) -> list[bytes]:
+    return sign_transactions(fields, [user.secret] * len(fields))

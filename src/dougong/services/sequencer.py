@@ -27,7 +27,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from dougong._native import BuiltBlock, Evm, TxInfo, decode_transactions
 from dougong.errors import DougongError, InvalidTransaction, Rejected, Unavailable
 from dougong.execution.evm.fees import next_base_fee
-from dougong.execution.evm.pool import PoolLimits, TransactionPool
+from dougong.execution.evm.pool import PooledTransaction, PoolLimits, TransactionPool
 from dougong.services.chain import RollupChain
 from dougong.services.inbox import Inbox
 from dougong.services.journal import Journal
@@ -148,8 +148,9 @@ class Sequencer:
         geth's words, `Rejected` when too many are waiting to be looked at, `StoreFull` when there is no room to keep it."""
         if len(self._submissions) >= self._config.max_waiting:
             raise Rejected("the sequencer is busy", remedy="send again in a moment")
-        if len(raw) > self._config.pool.tx_bytes:
-            raise InvalidTransaction(f"oversized data: transaction size {len(raw)}, limit {self._config.pool.tx_bytes}")
+        limit = min(self._config.pool.tx_bytes, self._config.max_block_bytes)
+        if len(raw) > limit:
+            raise InvalidTransaction(f"oversized data: transaction size {len(raw)}, limit {limit}")
         submission = _Submission(bytes(raw), asyncio.get_running_loop().create_future())
         self._submissions.append(submission)
         if self._admitting is None:
@@ -218,7 +219,7 @@ class Sequencer:
         if built is None:
             return None  # the chain was derived anew under our hands; what was chosen may not fit any more
         self._last_block = self._clock()
-        await self._settle(built, [tx.hash for tx in chosen], [tx.sender for tx in chosen], everyone=bool(messages))
+        await self._settle(built, chosen, everyone=bool(messages))
         self._m_blocks.inc()
         self._m_txs.inc(len(built.included))
         return built
@@ -227,18 +228,21 @@ class Sequencer:
         fee = self.pool.base_fee
         return next_base_fee(base_fee=fee, gas_used=0, gas_limit=self._chain.latest.gas_limit) < fee
 
-    async def _settle(self, built: BuiltBlock, hashes: Sequence[bytes], senders: Sequence[bytes], *, everyone: bool) -> None:
-        """Pool and journal after a block: what it holds leaves; what it refused too often leaves as well."""
-        included = [hashes[index] for index in built.included]
+    async def _settle(self, built: BuiltBlock, chosen: Sequence[PooledTransaction], *, everyone: bool) -> None:
+        """Pool and journal after a block: what it holds leaves; what it refused too often leaves as well. That a block was full
+        is no reason."""
+        room = built.header.gas_limit - built.header.gas_used
         for index, reason in built.skipped:
-            tx_hash = hashes[index]
-            self._refused[tx_hash] = self._refused.get(tx_hash, 0) + 1
-            if self._refused[tx_hash] >= _REFUSALS and self.pool.drop(tx_hash):
-                del self._refused[tx_hash]
-                self._log.warning("transaction dropped", hash=tx_hash.hex(), reason=reason)
-                self._journal.forget([tx_hash])
-        gone = await self._refresh(self.pool.senders() if everyone else set(senders))
-        for tx_hash in (*included, *gone):
+            tx = chosen[index]
+            if tx.gas_limit > room:
+                continue
+            self._refused[tx.hash] = self._refused.get(tx.hash, 0) + 1
+            if self._refused[tx.hash] >= _REFUSALS and self.pool.drop(tx.hash):
+                del self._refused[tx.hash]
+                self._log.warning("transaction dropped", hash=tx.hash.hex(), reason=reason)
+                self._journal.forget([tx.hash])
+        gone = await self._refresh(self.pool.senders() if everyone else {tx.sender for tx in chosen})
+        for tx_hash in (*(chosen[index].hash for index in built.included), *gone):
             self._refused.pop(tx_hash, None)
         self._m_pool.set(len(self.pool))
 
