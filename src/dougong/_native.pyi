@@ -1,7 +1,7 @@
 """The Rust core as Python sees it: kernels and the EVM. Long calls release the GIL.
 
-Errors: `ValueError` for malformed arguments, `OSError` for the store, `dougong.errors` types where a docstring says so
-(raised by name through the module's error bridge).
+Errors: of the EVM, `dougong.errors`' own, raised by name: `InvalidInput` for bytes of the wrong length or values that make no
+sense, `NotFound`, `StoreError` and its kinds, and others where a docstring says so. Elsewhere `ValueError` for malformed arguments.
 """
 
 from collections.abc import Sequence
@@ -94,6 +94,13 @@ def sign_transactions(fields_json: Sequence[str], private_keys: Sequence[bytes])
 def sign_authorization(fields_json: str, private_key: bytes) -> str:
     """Signs an EIP-7702 authorization given as JSON (chainId, address, nonce). Returns the entry of a type 4
     transaction's `authorizationList`, as JSON."""
+
+def encode_batch(parent_hash: bytes, blocks: Sequence[tuple[int, int, Sequence[bytes]]], level: int) -> bytes:
+    """A batch of (timestamp, inbox end, transactions), whatever they are worth; `Evm.encode_batch` is the honest one. Raises
+    `InvalidInput` over the limits. Source: docs/spec/derivation.md."""
+
+def decode_batch(data: bytes, gas_limit: int) -> tuple[bytes, list[tuple[int, int, list[bytes]]]] | None:
+    """(parent hash, blocks) of a batch for a chain with that block gas limit; None if it counts as empty."""
 
 class Evm:
     """A durable chain of EVM blocks. One process opens a path at a time.

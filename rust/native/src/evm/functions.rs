@@ -1,6 +1,7 @@
 //! What needs no chain: decoding, signing, checking proofs.
 
 use dougong_evm::alloy::B256;
+use dougong_evm::batch::{self, Batch, DeclaredBlock};
 use dougong_evm::block::Sealed;
 use dougong_evm::chain::HeadInfo;
 use dougong_evm::tx::decode_all;
@@ -8,7 +9,7 @@ use dougong_evm::{proof, sign};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::bridge::{self, fixed, integer, senders, work};
+use super::bridge::{self, fixed, integer, owned, senders, work};
 use super::values::{HeaderInfo, TxInfo};
 use crate::errors::{detached, raise};
 
@@ -97,4 +98,62 @@ pub fn decode_header(py: Python<'_>, header_rlp: &[u8]) -> PyResult<HeaderInfo> 
         sealed,
         outbox_root: B256::ZERO,
     }))
+}
+
+type Blocks<T> = Vec<(u64, u64, Vec<T>)>;
+
+#[pyfunction]
+pub fn encode_batch<'py>(
+    py: Python<'py>,
+    parent_hash: &[u8],
+    blocks: Blocks<Vec<u8>>,
+    level: i32,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let parent_hash = B256::new(fixed(py, "a block hash", parent_hash)?);
+    let blocks = blocks
+        .into_iter()
+        .map(|(timestamp, inbox_end, txs)| DeclaredBlock {
+            timestamp,
+            inbox_end,
+            txs: owned(txs),
+        })
+        .collect();
+    detached(py, || {
+        batch::encode(
+            &Batch {
+                parent_hash,
+                blocks,
+            },
+            level,
+        )
+    })?
+    .map(|data| PyBytes::new(py, &data))
+    .ok_or_else(|| {
+        raise(
+            py,
+            "InvalidInput",
+            "the blocks are over the limits of a batch".into(),
+            "make two of them",
+        )
+    })
+}
+
+#[pyfunction]
+#[allow(clippy::type_complexity)]
+pub fn decode_batch<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    gas_limit: u64,
+) -> PyResult<Option<(Bound<'py, PyBytes>, Blocks<Bound<'py, PyBytes>>)>> {
+    let Some(batch) = detached(py, || batch::decode(data, gas_limit))? else {
+        return Ok(None);
+    };
+    let blocks = batch.blocks.into_iter().map(|block| {
+        let txs = block.txs.iter().map(|tx| PyBytes::new(py, tx)).collect();
+        (block.timestamp, block.inbox_end, txs)
+    });
+    Ok(Some((
+        PyBytes::new(py, batch.parent_hash.as_slice()),
+        blocks.collect(),
+    )))
 }

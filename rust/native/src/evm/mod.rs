@@ -343,5 +343,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(functions::verify_account_proof, module)?)?;
     module.add_function(wrap_pyfunction!(functions::verify_storage_proof, module)?)?;
     module.add_function(wrap_pyfunction!(functions::decode_header, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::encode_batch, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::decode_batch, module)?)?;
     Ok(())
 }
