@@ -83,14 +83,19 @@ impl SignedTx {
         let tx = &self.envelope;
         if tx.is_create() && tx.input().len() > MAX_INITCODE_SIZE {
             let size = tx.input().len();
-            return Some(format!("max initcode size exceeded: code size {size}, limit {MAX_INITCODE_SIZE}"));
+            return Some(format!(
+                "max initcode size exceeded: code size {size}, limit {MAX_INITCODE_SIZE}"
+            ));
         }
         if tx.is_eip7702() && tx.authorization_list().is_none_or(<[_]>::is_empty) {
             return Some("EIP-7702 transaction with empty auth list".into());
         }
         let minimum = self.minimum_gas();
         if tx.gas_limit() < minimum {
-            return Some(format!("intrinsic gas too low: gas {}, minimum needed {minimum}", tx.gas_limit()));
+            return Some(format!(
+                "intrinsic gas too low: gas {}, minimum needed {minimum}",
+                tx.gas_limit()
+            ));
         }
         None
     }
