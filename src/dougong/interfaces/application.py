@@ -60,16 +60,3 @@ class Application(Protocol):
     async def commit(self) -> None:
         """Makes the finalized block durable. When it returns, `info` after a kill -9 must tell this height."""
         ...
-
-
-@runtime_checkable
-class VoteExtensions(Protocol):
-    """Optional beside `Application`: bytes that a validator adds to its precommit, shown to the next proposer."""
-
-    async def extend_vote(self, height: int, block_hash: bytes) -> bytes:
-        """Must be small, and safe to be asked twice for one height."""
-        ...
-
-    async def verify_vote_extension(self, height: int, block_hash: bytes, validator: bytes, extension: bytes) -> bool:
-        """Must be deterministic, and must accept everything that a correct `extend_vote` returns."""
-        ...
