@@ -1,7 +1,7 @@
 """The Rust core as Python sees it: kernels and the EVM. Long calls release the GIL.
 
 Errors: of the EVM, `dougong.errors`' own, raised by name: `InvalidInput` for bytes of the wrong length or values that make no
-sense, `NotFound`, `StoreError` and its kinds, and others where a docstring says so. Elsewhere `ValueError` for malformed arguments.
+sense, `NotFound`, `StoreError` and its kinds, and others where a docstring says so. Elsewhere `ValueError`.
 """
 
 from collections.abc import Sequence
