@@ -24,8 +24,10 @@ from dougong.testing.wallet import GWEI, Wallet
 from dougong.types import DecidedBlock, Heads, InitChain, Proposal, Validator
 
 CHAIN_ID = 4_201
-ALICE, BOB, CAROL = (Wallet.of(name, CHAIN_ID) for name in ("alice", "bob", "carol"))
-GENESIS = make_genesis(CHAIN_ID, {wallet.address: GenesisAccount(10**20) for wallet in (ALICE, BOB)}, fee_recipient=b"\xfe" * 20)
+ALICE, BOB, CAROL, CODED = (Wallet.of(name, CHAIN_ID) for name in ("alice", "bob", "carol", "coded"))
+ALLOC = {wallet.address: GenesisAccount(10**20) for wallet in (ALICE, BOB)}
+ALLOC[CODED.address] = GenesisAccount(10**20, code=b"\x00")
+GENESIS = make_genesis(CHAIN_ID, ALLOC, fee_recipient=b"\xfe" * 20)
 KEY = Ed25519Key(bytes(32))
 START = 1_800_000_000
 
@@ -131,17 +133,17 @@ async def test_a_proposal_takes_the_best_paying_of_what_is_offered_and_nothing_e
 
 
 async def test_what_turned_out_invalid_leaves_the_pool_and_the_rest_goes_on(tmp_path: Path) -> None:
-    # Intrinsic gas is known to the EVM only: 21,000 is too little for calldata.
-    bad = ALICE.sign(ALICE.fields(CAROL.address, nonce=0, data=b"\1" * 100))
-    after = ALICE.transfer(CAROL.address, 1, nonce=1)
+    # Only the EVM looks whether a sender has code (EIP-3607): its transactions are then invalid.
+    bad, after = (CODED.transfer(CAROL.address, 1, nonce=nonce) for nonce in (0, 1))
     good = BOB.transfer(CAROL.address, 1, nonce=0)
     async with opened(tmp_path) as app:
         for tx in (bad, after, good):
             assert (await app.check_tx(tx)).accepted
         assert list(await app.prepare_proposal(proposal(1, (bad, after, good)))) == [good]
         assert keccak256(bad) not in app.pool
-        repaired = ALICE.transfer(CAROL.address, 1, nonce=0)
-        assert set(await app.prepare_proposal(proposal(1, (repaired, after, good)))) == {good, repaired, after}
+        other = ALICE.transfer(CAROL.address, 1, nonce=0)
+        assert (await app.check_tx(other)).accepted
+        assert set(await app.prepare_proposal(proposal(1, (after, other, good)))) == {good, other}
 
 
 async def test_a_genesis_document_of_another_chain_is_refused(tmp_path: Path) -> None:
