@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from dougong.cli.ending import run
-from dougong.cli.up import print_json
+from dougong.cli.output import print_json
 from dougong.errors import NotFound
 from dougong.stack.disk import Disk
 from dougong.stack.events import Event

@@ -63,14 +63,15 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Of the API as a whole."""
-        return self.context.server.url("")
+        """Of the API as a whole: a chain's is behind a slash and its name."""
+        return self.context.server.url("").rstrip("/")
 
     async def opened(self) -> None:
         """Returns once every chain that can be opened is up or has met an error (and may be trying again); `trust.json` is then
         written. Raises `ConfigError` if stack.toml is at fault, and the error if no chain at all came up."""
         while not all(_decided(service) for service in self._openings()):  # noqa: ASYNC110  states change in many places
             await asyncio.sleep(WATCH_S)
+        self._tell_errors()
         disk = self.context.disk
         disk.write(disk.trust, self.trust().model_dump_json(indent=2).encode())
         failures = [self.context.supervisor.failure(service.group) for service in self._openings()]
@@ -156,14 +157,16 @@ class Stack:
     async def watch(self) -> None:
         """Reports each service's new error once."""
         while True:
-            for service in self.context.supervisor.status():
-                key, error = (service.group, service.name), service.error
-                if error and self._said.get(key) != error:
-                    self._said[key] = error
-                    final = service.state is ServiceState.FAILED
-                    facts: dict[str, object] = {"service": service.name, "error": error, "remedy": service.remedy}
-                    self._report(Event("failed" if final else "waiting", service.group, facts))
+            self._tell_errors()
             await asyncio.sleep(WATCH_S)
+
+    def _tell_errors(self) -> None:
+        for service in self.context.supervisor.status():
+            key, error = (service.group, service.name), service.error
+            if error and self._said.get(key) != error:
+                self._said[key] = error
+                facts: dict[str, object] = {"service": service.name, "error": error, "remedy": service.remedy}
+                self._report(Event("failed" if service.state is ServiceState.FAILED else "waiting", service.group, facts))
 
 
 def _decided(service: ServiceStatus) -> bool:

@@ -11,13 +11,13 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from dougong.cli.demo.figures import gather, table
-from dougong.cli.demo.phases import PHASES
+from dougong.cli.demo.phases import PHASES, Phase
 from dougong.cli.demo.scene import Options, Scene, write_stack_toml
 from dougong.cli.demo.stage import running_stack
 from dougong.cli.ending import run
@@ -43,7 +43,7 @@ def demo(options: Options, *, keep: Path | None, as_json: bool) -> None:
         _show(figures)
 
 
-async def perform(options: Options, folder: Path, tell: Tell) -> dict[str, Any]:
+async def perform(options: Options, folder: Path, tell: Tell, phases: Mapping[str, Phase] = PHASES) -> dict[str, Any]:
     """All phases, in a folder that is empty; returns the figures."""
     write_stack_toml(folder / "stack.toml")
     seconds: dict[str, float] = {}
@@ -52,7 +52,7 @@ async def perform(options: Options, folder: Path, tell: Tell) -> dict[str, Any]:
         scene = await Scene.open(options, folder, facts)
         try:
             _end("start the stack", started, seconds, tell)
-            for name, phase in PHASES.items():
+            for name, phase in phases.items():
                 started = _begin(name, tell)
                 await phase(scene)
                 _end(name, started, seconds, tell)

@@ -97,6 +97,10 @@ class Chain:
         """Sends, and returns the receipts."""
         return await self.included(await self.send_all(orders))
 
+    def reread(self) -> None:
+        """From the first block on, as for one who comes later."""
+        self._read = 0
+
     async def has(self, tx_hash: bytes) -> bool:
         await self._read_receipts()
         return tx_hash in self._receipts

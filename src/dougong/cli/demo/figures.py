@@ -105,7 +105,10 @@ def table(figures: dict[str, Any]) -> Any:
             "full nodes",
             f"{figures['full_bytes_received']:,} bytes, {figures['full_seconds']} s, {figures['claims_checked']} claims checked",
         ),
-        *((f"{name}, block {report['height']}", f"{report['block_hash']} everywhere") for name, report in full.items()),
+        *(
+            (f"{name}, block {report['height']}", f"{report['block_hash'][:16]}… to its sequencer and to who rebuilt it")
+            for name, report in full.items()
+        ),
         ("forced in past the sequencer", f"{figures['forced_transactions']} transaction"),
         ("withdrawn", f"{figures['withdrawn_wei'] / 10**18:g} ETH; again: refused"),
     ]
@@ -116,3 +119,7 @@ def table(figures: dict[str, Any]) -> Any:
         shown.add_row(name, f"{spent:.2f} s")
     shown.add_row("total", f"{figures['seconds_total']:.2f} s", style="bold")
     return shown
+
+
+def _agreed(block_hash: str) -> str:
+    return f"{block_hash[:16]}… to its sequencer and to who rebuilt it"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -20,7 +22,9 @@ from dougong.net.jsonrpc import data, quantity
 from dougong.services.withdrawal import Withdrawals
 from dougong.stack.keys import DEV_ACCOUNTS
 
-__all__ = ["PHASES"]
+__all__ = ["PHASES", "Phase", "check"]
+
+Phase = Callable[[Scene], Awaitable[None]]
 
 DEPLOY_GAS = 4_000_000
 POCKET_MONEY = ETHER
@@ -180,8 +184,7 @@ async def check(scene: Scene) -> None:
     trust = scene.folder / "data" / "trust.json"
 
     async def node(name: str, *arguments: str) -> dict[str, Any]:
-        folder = scene.folder / name
-        await asyncio.to_thread(folder.mkdir)
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=scene.folder, prefix=f"{name}-"))
         shared = ("--api", scene.api, "--trust", str(trust), "--folder", str(folder / "store"))
         return await node_report(name, folder, *arguments, *shared)
 
@@ -230,7 +233,7 @@ async def come_home(scene: Scene) -> None:
     raise Divergence("the same money was paid out a second time")
 
 
-PHASES: dict[str, Callable[[Scene], Awaitable[None]]] = {
+PHASES: dict[str, Phase] = {
     "deposit through the bridge": deposit,
     "open token and exchange": open_markets,
     "trade": trade,

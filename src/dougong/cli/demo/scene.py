@@ -107,7 +107,7 @@ def _shares(total: int, parts: int) -> Sequence[int]:
 def write_stack_toml(path: Path) -> None:
     """The demo's stack: the built-in one with short times, a free port, and a sequencer that ignores somebody."""
     lines = ['data_dir = "data"', "dev = true", "[api]", 'listen = "127.0.0.1:0"']
-    lines += ["[availability.square]", 'kind = "square"', 'consensus = "solo"', "block_time_ms = 250"]
+    lines += ["[availability.square]", 'kind = "square"', 'consensus = "solo"', "block_time_ms = 500"]
     lines += ["[settlement.base]", 'kind = "evm"', 'consensus = "solo"', "block_time_ms = 250"]
     for name in SETTLED:
         lines += [f"[rollup.{name}]", 'execution = "evm"', 'availability = "square"', 'settlement = "base"', 'proof = "none"']

@@ -21,7 +21,7 @@ from dougong._native import sign_transactions
 from dougong.crypto.hashing import keccak256
 from dougong.crypto.keys import Secp256k1Key
 
-__all__ = ["ETHER", "GWEI", "Account", "Market", "Order", "call", "make_accounts", "signed", "spread", "trades"]
+__all__ = ["ETHER", "GWEI", "Account", "Market", "Order", "call", "make_accounts", "order", "signed", "spread", "trades"]
 
 GWEI = 10**9
 ETHER = 10**18

@@ -1,0 +1,265 @@
+"""A stack as its operator meets it: started, stopped, killed, started again, on sockets and disks that are not well."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dougong.cli.demo.chain import Chain, until
+from dougong.cli.demo.stage import Process, node_report
+from dougong.cli.demo.workload import ETHER, Account, make_accounts, order, signed
+from dougong.crypto.hashing import keccak256
+from dougong.errors import DougongError
+from dougong.stack.keys import DEV_ACCOUNTS, Keyring
+
+STACK = """
+data_dir = "data"
+dev = true
+[api]
+listen = "127.0.0.1:0"
+[availability.square]
+kind = "square"
+consensus = "solo"
+block_time_ms = 100
+[settlement.base]
+kind = "evm"
+consensus = "solo"
+block_time_ms = 100
+[rollup.alpha]
+execution = "evm"
+availability = "square"
+settlement = "base"
+proof = "none"
+challenge_window_s = 2
+batch_interval_ms = 300
+[rollup.free]
+execution = "evm"
+availability = "square"
+block_time_ms = 100
+batch_interval_ms = 300
+"""
+
+
+def write_stack(folder: Path, *changes: tuple[str, str]) -> Path:
+    text = STACK
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = folder / "stack.toml"
+    path.write_text(text)
+    return path
+
+
+@asynccontextmanager
+async def up(path: Path) -> AsyncIterator[Process]:
+    process = await Process.start("stack", path.parent, "up", str(path), "--json")
+    try:
+        yield process
+    finally:
+        await kill(process)
+
+
+async def kill(process: Process) -> None:
+    if process.process.returncode is None:
+        process.process.kill()
+    await process.process.wait()
+
+
+async def events_until(process: Process, kind: str, name: str = "") -> list[dict[str, Any]]:
+    seen: list[dict[str, Any]] = []
+    async with asyncio.timeout(60):
+        while not seen or (seen[-1]["event"], seen[-1]["name"]) != (kind, name):
+            seen.append(await process.event())
+    return seen
+
+
+async def ready(process: Process) -> dict[str, Any]:
+    """The chains' facts by name."""
+    seen = await events_until(process, "ready")
+    facts: dict[str, Any] = {"": seen[-1]}
+    for event in seen:
+        facts.setdefault(event["name"], {}).update(event)
+    return facts
+
+
+async def ended(process: Process) -> tuple[int, str]:
+    """Exit code and what it said on its error output."""
+    async with asyncio.timeout(60):
+        with pytest.raises(DougongError) as caught:
+            while True:
+                await process.event()
+    code = await process.process.wait()
+    return code, str(caught.value)
+
+
+# --- start and stop -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_up_serves_stops_on_a_signal_and_resumes(tmp_path: Path, number: signal.Signals) -> None:
+    path = write_stack(tmp_path)
+    async with up(path) as process:
+        facts = await ready(process)
+        assert facts[""]["chains"] == ["alpha", "base", "free", "square"]
+        async with httpx.AsyncClient() as http:
+            health = (await http.get(facts["alpha"]["url"])).json()
+            metrics = (await http.get(f"{facts['']['url']}/metrics")).text
+        assert health["chainId"] == facts["alpha"]["chain_id"]
+        assert 'dougong_blocks_total{rollup="alpha"}' in metrics
+        assert 'dougong_blocks_total{rollup="free"}' in metrics
+        process.process.send_signal(number)
+        code, said = await ended(process)
+        assert code == 130
+        assert "Traceback" not in said
+    async with up(path) as process:
+        again = await ready(process)
+    for name in ("alpha", "free"):
+        assert (again[name]["genesis"], again[name]["rollup_id"]) == (facts[name]["genesis"], facts[name]["rollup_id"])
+
+
+async def test_a_signal_during_the_start(tmp_path: Path) -> None:
+    async with up(write_stack(tmp_path)) as process:
+        await events_until(process, "chain", "square")
+        process.process.send_signal(signal.SIGINT)
+        code, said = await ended(process)
+    assert code == 130
+    assert "Traceback" not in said
+
+
+async def test_one_stack_a_folder(tmp_path: Path) -> None:
+    path = write_stack(tmp_path)
+    async with up(path) as process:
+        await events_until(process, "chain", "square")
+        async with up(path) as second:
+            code, said = await ended(second)
+    assert code == 1
+    assert "another dougong runs on" in said
+
+
+async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        async with up(write_stack(tmp_path, ("127.0.0.1:0", f"127.0.0.1:{port}"))) as process:
+            code, said = await ended(process)
+    assert code == 2
+    assert f"127.0.0.1:{port} is in use" in said
+    assert "Traceback" not in said
+
+
+async def test_another_stack_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    async with up(write_stack(tmp_path)) as process:
+        await events_until(process, "chain", "square")
+    async with up(write_stack(tmp_path, ("challenge_window_s = 2", "challenge_window_s = 3"))) as process:
+        code, said = await ended(process)
+    assert code == 2
+    assert "challenge_window_s 2 → 3" in said
+
+
+# --- one layer's failure stays there --------------------------------------------------------------------------------
+
+
+async def test_a_settlement_node_that_is_away_stops_only_its_rollups(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    ethereum = f'kind = "ethereum"\nurl = "{url}"\nchain_id = 31337\n'
+    embedded = 'kind = "evm"\nconsensus = "solo"\nblock_time_ms = 100\n'
+    async with up(write_stack(tmp_path, (embedded, ethereum))) as process:
+        seen = await events_until(process, "ready")
+        assert seen[-1]["chains"] == ["free", "square"]
+        (waiting,) = [event for event in seen if event["event"] == "waiting"]
+        assert waiting["name"] == "base"
+        assert url in waiting["error"]
+        assert waiting["remedy"]
+
+
+async def test_a_rollups_corrupt_store_stops_only_that_rollup(tmp_path: Path) -> None:
+    path = write_stack(tmp_path)
+    async with up(path) as process:
+        facts = await ready(process)
+    store = tmp_path / "data/rollup/alpha/services/data.mdb"
+    store.write_bytes(b"\xff" * store.stat().st_size)
+    async with up(path) as process:
+        seen = await events_until(process, "ready")
+        assert seen[-1]["chains"] == ["base", "free", "square"]
+        (failed,) = [event for event in seen if event["event"] == "failed"]
+        assert failed["name"] == "alpha"
+        assert str(store.parent) in failed["error"]
+        free = await Chain.connect(next(event["url"] for event in seen if event["name"] == "free"))
+        await free.send([order("transfer", Account(DEV_ACCOUNTS[0]), bytes(20), value=1)])
+        await free.aclose()
+    assert facts["alpha"]["rollup_id"] == 1
+
+
+# --- kill -9 --------------------------------------------------------------------------------------------------------
+
+
+async def test_killed_while_it_deploys_it_deploys_everything_once(tmp_path: Path) -> None:
+    path = write_stack(tmp_path)
+    for kind, name in (("chain", "base"), ("deployed", "base")):
+        async with up(path) as process:
+            await events_until(process, kind, name)
+    async with up(path) as process:
+        facts = await ready(process)
+        base = await Chain.connect(facts["base"]["url"])
+        deployer = Keyring.open(tmp_path / "unused", dev=True).account("deployer.base").address
+        # settlement, attestations, verifier, and the registration
+        assert await base.nonce(deployer) == 4
+        await base.aclose()
+    assert facts["alpha"]["rollup_id"] == 1
+
+
+async def test_killed_under_load_it_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    path = write_stack(tmp_path)
+    givers = [Account(key) for key in DEV_ACCOUNTS]
+    people = make_accounts(20)
+    acknowledged: set[bytes] = set()
+    async with up(path) as process:
+        chain = await Chain.connect((await ready(process))["free"]["url"])
+        load = asyncio.create_task(_load(chain, givers, people, acknowledged))
+        await until(lambda: _several(acknowledged, 150), "enough transactions acknowledged")
+        await kill(process)
+        await asyncio.wait([load])
+        await chain.aclose()
+    async with up(path) as process:
+        facts = await ready(process)
+        chain = await Chain.connect(facts["free"]["url"])
+        chain.reread()
+        receipts = await chain.included(sorted(acknowledged))
+        assert len(receipts) == len(acknowledged) >= 150
+        height = max(int(receipt["blockNumber"], 16) for receipt in receipts)
+        trust = ("--api", facts[""]["url"].rstrip("/"), "--trust", str(tmp_path / "data/trust.json"))
+        folder = tmp_path / "full"
+        await asyncio.to_thread(folder.mkdir)
+        report = await node_report(
+            "full", folder, "full-node", "free", "--until", str(height), *trust, "--folder", str(folder / "store")
+        )
+        assert report["block_hash"] == (await chain.block_hash(height)).hex()
+        await chain.aclose()
+
+
+async def _load(chain: Chain, givers: list[Account], people: list[Account], acknowledged: set[bytes]) -> None:
+    """Sends until nobody answers any more. What is noted is what was acknowledged."""
+
+    async def give(giver: Account) -> None:
+        while True:
+            orders = [order("transfer", giver, person.address, value=ETHER // 1000) for person in people[:5]]
+            for raw in signed(orders, chain.chain_id):
+                await chain.rpc.call("eth_sendRawTransaction", "0x" + raw.hex(), idempotent=False)
+                acknowledged.add(keccak256(raw))
+
+    await asyncio.gather(*(give(giver) for giver in givers), return_exceptions=True)
+
+
+async def _several(acknowledged: set[bytes], count: int) -> bool:
+    return len(acknowledged) >= count
