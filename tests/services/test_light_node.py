@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
+import dougong.availability
 from dougong.availability.layer import SquareLayer
+from dougong.availability.shares import CONTINUATION_BYTES, FIRST_BYTES
 from dougong.errors import Divergence, InvalidHeader, InvalidProof, Unavailable
+from dougong.interfaces import DataAvailability
 from dougong.net.node import NodeClient
 from dougong.rpc.server import RpcServer
 from dougong.services.light_node import LightConfig, LightNode, Withheld
 from dougong.services.light_settlement import EmbeddedChain, RollupCheck, SettlementCheck
 from dougong.services.remote import RemoteSquare
+from dougong.testing import check_availability
 from dougong.types import Blob, Cell, DataHeader, MerkleProof, Namespace, NamespaceData, Placement, ShareProof
 from tests.services.settled import (
     BASE_GENESIS,
@@ -181,6 +185,17 @@ async def test_a_remote_square_with_a_key_publishes(tmp_path: Path) -> None:
         placement = await square.submit(blob)
         found = await square.blobs(placement.height, NAMESPACE)
         assert [placed.blob for placed in found.blobs if placed.placement == placement] == [blob]
+
+
+async def test_a_remote_square_keeps_the_law(tmp_path: Path) -> None:
+    @asynccontextmanager
+    async def make() -> AsyncIterator[DataAvailability]:
+        async with data_chain(tmp_path / "da") as layer, serving() as server, NodeClient(mount_square(server, layer)) as client:
+            yield await RemoteSquare.open(client, DA_GENESIS.hash, key=USER)
+
+    # Of 32 x 32 shares one is the transaction's, and a blob of subtree width 16 may be preceded by 15 of padding.
+    largest = FIRST_BYTES + (32 * 32 - 1 - 15 - 1) * CONTINUATION_BYTES
+    await check_availability(make, dougong.availability, max_blob_bytes=largest)
 
 
 @asynccontextmanager

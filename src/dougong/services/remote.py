@@ -21,18 +21,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from dougong.availability.attestor import check_square
 from dougong.availability.blob_tx import account_address, make_blob_tx
+from dougong.availability.layout import SquareBuilder
+from dougong.availability.params import SquareParams
 from dougong.availability.proofs import verify_cell, verify_header, verify_namespace_data
+from dougong.availability.wire import decode_blob_tx
 from dougong.consensus import Genesis
 from dougong.consensus.header import Header
 from dougong.consensus.light import TABLE, LightClient, LightOptions, verify_transaction
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
-from dougong.errors import InvalidBlob, InvalidHeader, InvalidProof, Rejected, Unavailable
+from dougong.errors import InvalidBlob, InvalidHeader, InvalidProof, NotFound, Rejected, Unavailable
 from dougong.net.node import NodeClient
 from dougong.services.proven import check_shares
 from dougong.services.threads import in_thread
@@ -74,13 +76,14 @@ class RemoteSquare:
         store: Store | None = None,
         key: Secp256k1Key | None = None,
         options: LightOptions | None = None,
-        poll_s: float = 0.25,
+        poll_s: float = 0.1,
     ) -> None:
         self.node = node
         self.genesis = genesis
         self._light = LightClient(genesis, node.signed_header, store=store, options=options)
         self._verifying = asyncio.Lock()
         self._submitting = asyncio.Lock()
+        self._next_sequence = 0
         self._headers: OrderedDict[int, DataHeader] = OrderedDict()
         self._account = None if key is None else _Account(key, account_address(key.public_key))
         self._poll_s = poll_s
@@ -104,6 +107,8 @@ class RemoteSquare:
 
     async def consensus_header(self, height: int) -> Header:
         """The verified header of the chain itself."""
+        if height < 1:
+            raise NotFound(f"there is no block {height}")
         async with self._verifying:
             return await self._light.header(height)
 
@@ -170,21 +175,33 @@ class RemoteSquare:
             raise Rejected("this client of the DA layer only reads: it has no key")
         if blob.share_version == 1 and blob.signer != account.address:
             raise InvalidBlob("a blob of share version 1 is signed by the account that submits it")
-        async with self._submitting:
-            height = await self.latest() + 1
-            sequence = await self.node.next_sequence(account.address)
+        await in_thread(self._check_fits, account.key, blob)
+        height = await self.latest() + 1
+        async with self._submitting:  # a sequence is used up only by a transaction that was taken
+            sequence = max(self._next_sequence, await self.node.next_sequence(account.address))
             raw = await in_thread(make_blob_tx, account.key, self.genesis.chain_id, sequence, [blob])
-            with suppress(Unavailable):  # it may have arrived: the chain tells
-                await self.node.submit(raw)
-            while True:
-                while height <= await self.latest():
-                    for placed in (await self.blobs(height, blob.namespace)).blobs:
-                        if placed.blob == blob:
-                            return placed.placement
-                    height += 1
-                if await self.node.next_sequence(account.address) > sequence and height > await self.latest():
-                    raise Unavailable("another transaction took the account's sequence: the blob was not published by this one")
-                await asyncio.sleep(self._poll_s)
+            self._next_sequence = 0  # unless it is taken, the node's count is the one that holds
+            await self.node.submit(raw)
+            self._next_sequence = sequence + 1
+        while True:
+            spent = await self.node.next_sequence(account.address) > sequence
+            last = await self.latest()
+            while height <= last:
+                for placed in (await self.blobs(height, blob.namespace)).blobs:
+                    if placed.blob == blob:
+                        return placed.placement
+                height += 1
+            if spent:
+                self._next_sequence = 0
+                raise Unavailable("another transaction took the account's sequence: this one did not publish the blob")
+            await asyncio.sleep(self._poll_s)
+
+    def _check_fits(self, key: Secp256k1Key, blob: Blob) -> None:
+        """Raises `InvalidBlob` for a blob that the chain's largest square could not hold beside its own transaction."""
+        wrapped = decode_blob_tx(make_blob_tx(key, self.genesis.chain_id, 0, [blob]))
+        limit = SquareParams.parse(self.genesis.app_state).max_square_size
+        if wrapped is None or not SquareBuilder(limit).append_blob_tx(wrapped):
+            raise InvalidBlob(f"a blob of {len(blob.data)} bytes does not fit a square of {limit} x {limit} shares")
 
 
 def check_cell(header: DataHeader, cell: Cell, row: int, column: int) -> None:
