@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from dougong._native import encode_batch
 from dougong.errors import Rejected
 from dougong.services.fixing import SettledFix
 from dougong.settlement.attestations import AttestationsClient
-from dougong.types import Blob
+from dougong.types import BatchReference, Blob, Placement
 from tests.services.settled import (
     NAMESPACE,
+    SEQUENCER,
     USER,
     Rollup,
     World,
@@ -21,7 +23,7 @@ from tests.services.settled import (
     settled_rollup,
     settled_world,
 )
-from tests.services.world import GWEI, USERS
+from tests.services.world import GWEI, USERS, transfers
 
 ALICE, BOB = USERS[0], USERS[1]
 PATIENCE = 60
@@ -49,6 +51,19 @@ async def append_as_a_stranger(world: World, rollup: Rollup, data: bytes) -> Non
     history = await fix._history.prove(placement.height, attested)
     count = await stranger.message_count(world.rollup_id)
     await stranger.append_batch(world.rollup_id, placement, count, proof, attested, history)
+
+
+async def append(world: World, rollup: Rollup, batch: bytes | Placement, inbox_end: int) -> Placement:
+    """As the sequencer, past its batcher."""
+    da = world.da(SEQUENCER)
+    placement = batch if isinstance(batch, Placement) else await da.submit(Blob(NAMESPACE, batch, 1, da.address))
+    fix = rollup.batcher._fix
+    assert isinstance(fix, SettledFix)
+    attested = await fix._attested(placement.height)
+    history = await fix._history.prove(placement.height, attested)
+    sequencer = await world.client(SEQUENCER)
+    await sequencer.append_batch(world.rollup_id, placement, inbox_end, await da.prove(placement), attested, history)
+    return placement
 
 
 async def remake_and_settle(world: World, rollup: Rollup, nonce: int) -> None:
@@ -111,6 +126,35 @@ async def test_a_stranger_s_garbage_counts_as_an_empty_batch(tmp_path: Path) -> 
         await rollup.follower.catch_up()
         assert rollup.follower.position.number == 1
         await remake_and_settle(world, rollup, 2)
+        await rollup.down()
+
+
+async def test_bytes_that_made_no_blocks_the_first_time_make_them_the_second_time(tmp_path: Path) -> None:
+    """The same blob is appended twice: first on a parent that it does not name, where only the inbox moves, to exactly the block
+    that it names. Who took it for published twice would go on from another state than every verifying node."""
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        evm = rollup.chain.evm
+        # Far ahead of the settlement chain's clock, so that the time of the block to come is known.
+        await append(world, rollup, encode_batch(evm.genesis_hash, [(2**40, 0, [])], 3), 0)
+        await rollup.follower.catch_up()
+        await deposit(world)
+        (message,) = await world.source().messages(rollup.follower.position, BatchReference(1, b"", None, 1, 0))
+        coming = evm.execute_rollup(0, 1, [(int(message.kind), message.payload)], [])
+        evm.discard()
+        twice = encode_batch(coming.header.hash, [(2**40, 1, transfers(ALICE, 0, 2))], 3)
+        placement = await append(world, rollup, twice, 1)
+        await rollup.follower.catch_up()
+        assert rollup.follower.position.state == coming.header.hash
+        await append(world, rollup, placement, 1)
+        await rollup.follower.catch_up()
+        assert (rollup.chain.latest.number, evm.account(ALICE.address)[0]) == (3, 2)
+        await agree(world, rollup)
+        # And once more, when it is spent: soft blocks on top of it stay.
+        await make_blocks(rollup, 2, 1)
+        await append(world, rollup, placement, 1)
+        await rollup.follower.catch_up()
+        assert (rollup.follower.position.number, rollup.chain.latest.number) == (3, 4)
         await rollup.down()
 
 

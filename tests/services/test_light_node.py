@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
+import orjson
 import pytest
 
 import dougong.availability
@@ -14,11 +16,13 @@ from dougong.availability.layer import SquareLayer
 from dougong.availability.shares import CONTINUATION_BYTES, FIRST_BYTES
 from dougong.errors import Divergence, InvalidHeader, InvalidProof, Unavailable
 from dougong.interfaces import DataAvailability
+from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import NodeClient
 from dougong.rpc.server import RpcServer
 from dougong.services.light_node import LightConfig, LightNode, Withheld
 from dougong.services.light_settlement import EmbeddedChain, RollupCheck, SettlementCheck
 from dougong.services.remote import RemoteSquare
+from dougong.settlement.attestations import AttestationsClient
 from dougong.testing import check_availability
 from dougong.types import Blob, Cell, DataHeader, MerkleProof, Namespace, NamespaceData, Placement, ShareProof
 from tests.services.settled import (
@@ -248,3 +252,32 @@ async def test_a_settlement_chain_with_another_genesis_is_refused(tmp_path: Path
         check._chain = replace(check._chain, genesis_hash=bytes(32))
         with pytest.raises(InvalidHeader):
             await check.run([rollup])
+
+
+class DeniesAttestations(httpx.AsyncBaseTransport):
+    """A settlement node that answers every question to the attestations contract with zero."""
+
+    def __init__(self, contract: bytes) -> None:
+        self._contract = contract
+        self._inner = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        asked, answered = orjson.loads(request.content), orjson.loads(await response.aread())
+        if isinstance(asked, list) and all(self._contract.hex() in str(call["params"]) for call in asked):
+            answered = [{**answer, "result": "0x" + "00" * 32} for answer in answered]
+        return httpx.Response(200, content=orjson.dumps(answered))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+async def test_a_node_that_denies_the_attestations_is_held_to_the_state(tmp_path: Path) -> None:
+    """Otherwise it could keep a false history from being compared, by saying that there is none."""
+    async with (
+        settled_and_watched(tmp_path, own_chain=False) as (world, honest, rollup),
+        JsonRpc(world.rpc.url, transport=DeniesAttestations(world.attestations)) as rpc,
+    ):
+        assert await AttestationsClient(rpc, world.attestations).last_height() == 0
+        check = SettlementCheck(rpc, world.settlement, world.attestations, honest._light)
+        assert (await check.run([rollup])).attested_height > 0

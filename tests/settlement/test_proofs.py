@@ -33,6 +33,7 @@ async def test_slots_hold_what_they_say(world: World) -> None:
     }
     attestations = await world.attestation_client()
     in_attestations = {
+        proofs.last_height_slot(): (2).to_bytes(32),
         proofs.history_root_slot(2): world.history.root(2),
         proofs.history_root_slot(1): world.history.root(1),
         proofs.attestors_hash_slot(): await attestations.attestors_hash(),

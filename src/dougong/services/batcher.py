@@ -116,7 +116,7 @@ class PublishedBlocks:
     def _find(self, agreed: HeaderInfo, fits: Callable[[BatchRecord], bool]) -> OwnBatch | None:
         for record in self.records:
             if (record.first, record.parent_hash) == (agreed.number + 1, agreed.hash) and fits(record):
-                return OwnBatch(record.last, record.last_hash, record.data_hash)
+                return OwnBatch(record.last, record.last_hash)
         return None
 
 

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from dougong._native import HeaderInfo
+from dougong._native import HeaderInfo, decode_batch
 from dougong.crypto.hashing import sha256
 from dougong.errors import Divergence, NotFound
 from dougong.services.chain import RollupChain
@@ -39,18 +39,17 @@ from dougong.types import BatchReference, InboxMessage, Placement, StateCommitme
 
 __all__ = ["FOLLOWER_TABLES", "Follower", "OwnBatch", "OwnBlocks"]
 
-FOLLOWER_TABLES = ("positions", "applied", "follower")
+FOLLOWER_TABLES = ("positions", "follower")
 MAX_LEAD_S = 900  # docs/spec/derivation.md: how far a block may be ahead of its batch
 _SCANNED = b"scanned"
 
 
 @dataclass(frozen=True, slots=True)
 class OwnBatch:
-    """A batch that this node published or is publishing: its last block, and the SHA-256 of its bytes."""
+    """A batch that this node published or is publishing: its last block."""
 
     number: int
     block_hash: bytes
-    data_hash: bytes
 
 
 class OwnBlocks(Protocol):
@@ -196,13 +195,11 @@ class Follower:
                 f"block {before.number} is {agreed.hash.hex()} but was derived as {before.state.hex()}",
                 remedy="remove the node's folder; it rebuilds from DA",
             )
-        kept = await self._kept(reference, agreed, inbox)
-        if kept is not None:
-            head, data_hash = kept
-        else:
+        head = await self._kept(reference, agreed, inbox)
+        if head is None:
             if self._own is not None:
                 await in_thread(self._own.set_inbox, reference.inbox_end, inbox)
-            head, data_hash = await self._derived(reference, agreed, messages)
+            head = await self._derived(reference, agreed, messages)
         placement = reference.placement
         after = Position(
             index=before.index + 1,
@@ -217,24 +214,20 @@ class Follower:
             scanned=before.scanned,
         )
         record = pack({"reference": pack_reference(reference), "after": asdict(after)})
-        applied = data_hash if head.number > agreed.number else None
-        await in_thread(self._put_position, reference.index, record, applied)
+        await in_thread(self._put_position, reference.index, record)
         self.position = after
         await self.chain.set_heads(finalized=after.number)
 
-    async def _kept(self, reference: BatchReference, agreed: HeaderInfo, inbox: bytes) -> tuple[HeaderInfo, bytes] | None:
-        """(head, hash of the bytes) if the node's own soft blocks are exactly what this batch derives to."""
+    async def _kept(self, reference: BatchReference, agreed: HeaderInfo, inbox: bytes) -> HeaderInfo | None:
+        """The head after this batch if the node's own soft blocks are exactly what it derives to, or it derives to none."""
         if self._own is None or reference.placement is None:
             return None
         own = self._own.batch_at(reference.placement, agreed)
         if own is None:
             data = await self._source.data(reference)
-            if data is None:
-                return None
-            data_hash = sha256(data)
-            if reference.inbox_end == agreed.inbox_end and await in_thread(self._store.get, "applied", data_hash) is not None:
-                return agreed, data_hash  # published twice: it made blocks before, so its parent is no longer the head
-            own = self._own.batch_of(data_hash, agreed)
+            if reference.inbox_end == agreed.inbox_end and await in_thread(_is_void, data, agreed):
+                return agreed  # published twice, for one: its parent is no longer the head
+            own = None if data is None else self._own.batch_of(sha256(data), agreed)
         if own is None or not await self.chain.is_canonical(own.number, own.block_hash):
             return None
         head = await self.chain.header(own.number)
@@ -242,11 +235,9 @@ class Follower:
             return None
         if reference.inbox_end > agreed.inbox_end and self._own.inbox_accumulator(reference.inbox_end) != inbox:
             return None
-        return head, own.data_hash
+        return head
 
-    async def _derived(
-        self, reference: BatchReference, agreed: HeaderInfo, messages: Sequence[InboxMessage]
-    ) -> tuple[HeaderInfo, bytes]:
+    async def _derived(self, reference: BatchReference, agreed: HeaderInfo, messages: Sequence[InboxMessage]) -> HeaderInfo:
         data = await self._source.data(reference)
         soft = self.chain.latest.number
         if soft > agreed.number:
@@ -262,7 +253,7 @@ class Follower:
         head = headers[-1] if headers else agreed
         if head.inbox_end != reference.inbox_end:
             raise Divergence(f"batch {reference.index} ends at message {reference.inbox_end}, its blocks at {head.inbox_end}")
-        return head, sha256(data or b"")
+        return head
 
     async def _set_scanned(self, height: int) -> None:
         self.position = replace(self.position, scanned=height)
@@ -270,21 +261,21 @@ class Follower:
         await in_thread(self._put, "follower", _SCANNED, record)
 
     def _delete(self, index: int) -> None:
-        applied = [data_hash for data_hash, at in self._store.items("applied") if at == height_key(index)]
         with self._store.write() as txn:
             txn.delete("positions", height_key(index))
-            for data_hash in applied:
-                txn.delete("applied", data_hash)
 
-    def _put_position(self, index: int, record: bytes, applied: bytes | None) -> None:
-        with self._store.write() as txn:
-            txn.put("positions", height_key(index), record)
-            if applied is not None:
-                txn.put("applied", applied, height_key(index))
+    def _put_position(self, index: int, record: bytes) -> None:
+        self._put("positions", height_key(index), record)
 
     def _put(self, table: str, key: bytes, record: bytes) -> None:
         with self._store.write() as txn:
             txn.put(table, key, record)
+
+
+def _is_void(data: bytes | None, agreed: HeaderInfo) -> bool:
+    """Whether the derivation makes no block of these bytes on `agreed`, the inbox apart."""
+    batch = None if data is None else decode_batch(data, agreed.gas_limit)
+    return batch is None or batch[0] != agreed.hash or not batch[1]
 
 
 def _unpack_position(record: dict[str, Any]) -> Position:

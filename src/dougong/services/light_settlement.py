@@ -19,7 +19,6 @@ What then still rests on somebody's word is listed, by name.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +27,7 @@ from dougong._native import HeaderInfo, decode_header, verify_account_proof, ver
 from dougong.codec import rlp
 from dougong.consensus.light import LightClient
 from dougong.crypto.hashing import keccak256
-from dougong.errors import Divergence, InvalidHeader, InvalidInput, InvalidProof, Unavailable
+from dougong.errors import Divergence, InvalidHeader, InvalidInput, InvalidProof
 from dougong.net.jsonrpc import JsonRpc, data, quantity
 from dougong.net.node import NodeClient
 from dougong.services.derivation import fold_messages
@@ -36,7 +35,6 @@ from dougong.services.light_node import LightNode
 from dougong.services.remote import trusted_genesis
 from dougong.services.threads import in_thread
 from dougong.settlement import proofs as slots
-from dougong.settlement.attestations import AttestationsClient
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.encoding import extend_batch_accumulator
 from dougong.types import ZERO_HASH, BatchReference, Claim, ClaimStatus, InboxMessage
@@ -68,8 +66,6 @@ _HEADER_FIELDS: tuple[tuple[str, int | None], ...] = (
     ("parentBeaconBlockRoot", 32),
     ("requestsHash", 32),
 )
-
-_TRIES, _TRY_S = 40, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +131,6 @@ class SettlementCheck:
         self._chain = chain
         self._client: LightClient | None = None
         self._settlement = SettlementClient(rpc, settlement)
-        self._attestations = AttestationsClient(rpc, attestations)
 
     async def run(self, rollups: Sequence[RollupCheck]) -> SettlementReport:
         """Raises `InvalidHeader` or `InvalidProof` when the node does not prove what it says, `Divergence` when what is proven
@@ -193,17 +188,13 @@ class SettlementCheck:
 
     async def _attested(self) -> tuple[HeaderInfo, int]:
         """A block, and the height of the history that settlement holds in it, which is this node's own."""
-        height = await self._attestations.last_height()
-        for _ in range(_TRIES):
-            header = await self._header()
-            (root,) = await self._storage(header, self._attestations_contract, [slots.history_root_slot(height)])
-            if height == 0:
-                return header, 0
-            if root != ZERO_HASH:
-                break
-            await asyncio.sleep(_TRY_S)  # the last header commits to the block before: what is newest is proven one later
-        else:
-            raise Unavailable(f"{self._rpc.url} says that height {height} is attested and does not come to prove it")
+        header = await self._header()
+        # Proven as well: a node that made it smaller could keep a false history from being compared.
+        (last,) = await self._storage(header, self._attestations_contract, [slots.last_height_slot()])
+        height = int.from_bytes(last)
+        if height == 0:
+            return header, 0
+        (root,) = await self._storage(header, self._attestations_contract, [slots.history_root_slot(height)])
         await self._light.catch_up(max(height, self._light.height))
         own = await in_thread(self._light.history.root, height)
         if own != root:

@@ -23,6 +23,7 @@ __all__ = [
     "final_claim_slot",
     "history_root_slot",
     "inbox_accumulator_slot",
+    "last_height_slot",
     "message_count_slot",
     "rollup_balance_slot",
 ]
@@ -34,6 +35,11 @@ _STATUS, _POST_STATE, _OUTBOX_ROOT = 0, 3, 5
 def history_root_slot(height: int) -> bytes:
     """Attestations: the history root attested at this height."""
     return _entry(_slot("Attestations", "roots"), height)
+
+
+def last_height_slot() -> bytes:
+    """Attestations: the last attested height."""
+    return _slot("Attestations", "last_height").to_bytes(32)
 
 
 def attestors_hash_slot() -> bytes:
