@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.engines import anvil
 
 from dougong.cli.demo.chain import Chain, until
 from dougong.cli.demo.stage import Process, node_report
@@ -181,6 +182,21 @@ async def test_a_settlement_node_that_is_away_stops_only_its_rollups(tmp_path: P
         assert waiting["name"] == "base"
         assert url in waiting["error"]
         assert waiting["remedy"]
+
+
+async def test_any_ethereum_node_settles(tmp_path: Path) -> None:
+    embedded = 'kind = "evm"\nconsensus = "solo"\nblock_time_ms = 100\n'
+    with anvil(tmp_path) as url:
+        node = f'kind = "ethereum"\nurl = "{url}"\n'
+        async with up(write_stack(tmp_path, (embedded, node + "chain_id = 31337\n"))) as process:
+            facts = await ready(process)
+            assert facts[""]["chains"] == ["alpha", "base", "free", "square"]
+            assert facts["base"]["url"] == url
+        async with up(write_stack(tmp_path, (embedded, node + "chain_id = 1\n"))) as process:
+            code, said = await ended(process)
+    assert code == 2
+    assert "names chain 1" in said
+    assert "is on chain 31337" in said
 
 
 async def test_a_rollups_corrupt_store_stops_only_that_rollup(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ def print_json(event: Event) -> None:
 
 def make_printer() -> Report:
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False, soft_wrap=True)
 
@@ -32,7 +33,7 @@ def make_printer() -> Report:
             console.print(f"[green]Ready[/] after {facts['seconds']} s at {facts['url']}   (Ctrl-C stops, `dougong up` resumes)")
         else:
             colour = "red" if event.kind == "failed" else "yellow"
-            console.print(f"[{colour}]●[/] [bold]{event.name:<10}[/] {facts['service']}: {facts['error']}", markup=True)
+            console.print(f"[{colour}]●[/] [bold]{event.name:<10}[/] {facts['service']}: {escape(str(facts['error']))}")
             if facts["remedy"]:
                 console.print(f"  {'':<10} → {facts['remedy']}", markup=False)
 
