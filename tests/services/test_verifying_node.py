@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from dougong.services.remote import RemoteSquare
 from dougong.services.sources import SettledSource, SovereignSource
 from dougong.services.verifying_node import ClaimWatch, VerifyingNode
 from dougong.settlement.client import SettlementClient
-from dougong.types import Blob
+from dougong.types import Blob, Claim
 from tests.services.settled import (
     DA_GENESIS,
     NAMESPACE,
@@ -235,6 +236,52 @@ async def test_a_proposer_killed_anywhere_claims_each_batch_once(tmp_path: Path)
         reader = await world.client(USER)
         posted, _ = await reader.claims(world.rollup_id)
         assert len(posted) == step
+
+
+async def test_a_proposer_that_lost_its_store_goes_on_from_the_final_claim(tmp_path: Path) -> None:
+    """A first claim beside the final one could never become final, and nothing would settle any more."""
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        assert rollup.proposer is not None
+        await settle_and_claim(rollup, 0)
+        await settle_and_claim(rollup, 2)
+        known = list(rollup.proposer.claims)
+        await rollup.proposer.finalize_ready()
+        await rollup.down()
+        shutil.rmtree(world.folder / "alpha" / "proposer")
+        rollup = await settled_rollup(world)
+        await rollup.resume()
+        assert rollup.proposer is not None
+        # Without `resume`, as if the other claim had become final while this one was being posted.
+        with pytest.raises(Rejected, match="sibling"):
+            await rollup.proposer.claim_next()
+        rollup.proposer.claims.clear()
+        await rollup.proposer.resume()
+        assert (rollup.proposer.claims, rollup.proposer.final) == (known, len(known))
+        await settle_and_claim(rollup, 4)
+        await rollup.proposer.finalize_ready()
+        assert rollup.proposer.final == len(known) + 1
+        await rollup.down()
+
+
+@pytest.mark.parametrize("batches", [(0, 0), (2, 1), (5, 1)])
+async def test_claims_that_no_contract_takes_do_not_stop_a_node(tmp_path: Path, batches: tuple[int, int]) -> None:
+    """What a settlement node says about claims is checked by nobody before."""
+    claim = Claim(1, bytes(20), 1, 1, bytes(32), bytes(32), bytes(32), *batches, bytes(32), 0, 0, bytes(32), bytes(32))
+
+    class Liar:
+        async def claims(self, rollup_id: int, first_block: int) -> tuple[Sequence[Claim], int]:
+            return (claim,), 1
+
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await settle_and_claim(rollup, 0)
+        node = await VerifyingNode.open(tmp_path / "node", genesis(), world.source(), claims=ClaimWatch(Liar(), 1))
+        await node.catch_up()
+        (alarm,) = node.alarms
+        assert "lies" in str(alarm)
+        await node.close()
+        await rollup.down()
 
 
 async def test_a_record_that_is_not_there_is_named(tmp_path: Path) -> None:

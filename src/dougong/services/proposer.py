@@ -18,7 +18,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -35,6 +35,18 @@ from dougong.types import ZERO_HASH, Claim, ClaimStatus
 __all__ = ["PROPOSER_TABLES", "Proposer", "ProposerConfig"]
 
 PROPOSER_TABLES = ("claims",)
+
+
+class ClaimContract(Settlement, Protocol):
+    """Settlement, and the claims that it holds."""
+
+    async def final_claim(self, rollup_id: int) -> bytes:
+        """The id of the rollup's last final claim; zero before the first."""
+        ...
+
+    async def claim(self, identity: bytes) -> Claim:
+        """The whole of a posted claim, checked against its id."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,7 @@ class Proposer:
 
     def __init__(
         self,
-        settlement: Settlement,
+        settlement: ClaimContract,
         follower: Follower,
         store: Store,
         config: ProposerConfig,
@@ -85,7 +97,7 @@ class Proposer:
     @classmethod
     async def open(
         cls,
-        settlement: Settlement,
+        settlement: ClaimContract,
         follower: Follower,
         store: Store,
         config: ProposerConfig,
@@ -120,7 +132,11 @@ class Proposer:
             await asyncio.sleep(self._config.poll_s)
 
     async def resume(self) -> None:
-        """Posts a claim that was written down but did not arrive; forgets claims that the contract has rejected."""
+        """Takes over the final claims if this store does not know them (it was lost); posts a claim that was written down but did
+        not arrive; forgets claims that the contract has rejected."""
+        final = await self._settlement.final_claim(self._config.rollup_id)
+        if final != ZERO_HASH and final not in map(claim_id, self.claims):
+            await self._take_over(final)
         for number, claim in enumerate(self.claims):
             status = await self._settlement.claim_status(claim_id(claim))
             if status is ClaimStatus.NONE and await self._still_true(claim):
@@ -175,7 +191,10 @@ class Proposer:
                 try:
                     await self._settlement.finalize(identity)
                 except Rejected:
-                    break  # its window is still open
+                    last = claim_id(self.claims[self.final - 1]) if self.final else ZERO_HASH
+                    if await self._settlement.final_claim(self._config.rollup_id) != last:
+                        await self.resume()  # another claim became final; else its window is still open
+                    break
                 self._crash_point("finalized")
                 done += 1
             elif status is not ClaimStatus.FINAL:
@@ -192,6 +211,25 @@ class Proposer:
         async with self._changed:
             await self._changed.wait_for(lambda: any(claim.post_state == state for claim in self.claims[: self.final]))
             return next(claim for claim in self.claims if claim.post_state == state)
+
+    async def _take_over(self, final: bytes) -> None:
+        """The claims from the first to this final one in place of what is written down: whatever else there is, is dead."""
+        taken: list[Claim] = []
+        identity = final
+        while identity != ZERO_HASH:
+            taken.append(await self._settlement.claim(identity))
+            identity = taken[-1].parent
+        taken.reverse()
+        if not await self._still_true(taken[-1]):
+            raise Divergence(
+                f"the final claim {final.hex()} says state {taken[-1].post_state.hex()} after batch {taken[-1].batch_end}, "
+                "which this node does not derive",
+                remedy="the rollup's last word on settlement is false: claim nothing on it, and tell its users",
+            )
+        self._log.warning("final claims taken over from settlement", claims=len(taken))
+        await in_thread(self._replace, taken)
+        self.claims[:] = taken
+        self.final = len(taken)
 
     async def _post(self, claim: Claim) -> None:
         identity = await self._settlement.post_claim(claim)
@@ -215,6 +253,13 @@ class Proposer:
     def _put(self, number: int, claim: Claim) -> None:
         with self._store.write() as txn:
             txn.put("claims", height_key(number), pack(asdict(claim)))
+
+    def _replace(self, claims: list[Claim]) -> None:
+        with self._store.write() as txn:
+            for number, claim in enumerate(claims):
+                txn.put("claims", height_key(number), pack(asdict(claim)))
+            for number in range(len(claims), len(self.claims)):
+                txn.delete("claims", height_key(number))
 
     def _forget_from(self, number: int) -> None:
         with self._store.write() as txn:

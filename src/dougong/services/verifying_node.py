@@ -81,6 +81,8 @@ class ClaimWatch:
 
     def _difference(self, claim: Claim, follower: Follower) -> str:
         """What the claim says and what was derived, or nothing where they agree."""
+        if not 0 <= claim.batch_start < claim.batch_end:
+            return f"no contract takes a claim on batches {claim.batch_start} to {claim.batch_end}: the settlement node lies"
         before_state = self.genesis_state
         if claim.batch_start:
             before_state = follower.record(claim.batch_start - 1)[1].state
