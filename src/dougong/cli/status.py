@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 
 from dougong.cli.ending import run
 from dougong.errors import NotFound, Unavailable
+from dougong.net.document import fetch_json
 from dougong.stack.disk import Disk
 from dougong.stack.reading import load
 
@@ -37,14 +37,11 @@ def _running(stack: Path | None) -> str:
 
 async def _ask(url: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        async with httpx.AsyncClient(timeout=10) as http:
-            info: dict[str, Any] = (await http.get(f"{url}/stack")).json()
-            answers = await asyncio.gather(*(http.get(f"{url}/{name}") for name in info["chains"]))
-            return info, {name: answer.json() for name, answer in zip(info["chains"], answers, strict=True)}
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unavailable(
-            f"no stack answers at {url}: {error or type(error).__name__}", remedy="start it with `dougong up`"
-        ) from error
+        info: dict[str, Any] = await fetch_json(f"{url}/stack", seconds=10)
+        answers = await asyncio.gather(*(fetch_json(f"{url}/{name}", seconds=10) for name in info["chains"]))
+        return info, dict(zip(info["chains"], answers, strict=True))
+    except Unavailable as error:
+        raise Unavailable(f"no stack answers at {url}: {error}", remedy="start it with `dougong up`") from error
     except (ValueError, KeyError, TypeError) as error:
         raise Unavailable(f"what answers at {url} is no dougong stack: {error!r}", remedy="check the URL") from error
 

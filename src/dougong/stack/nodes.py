@@ -22,6 +22,7 @@ import httpx
 
 from dougong.crypto.hashing import sha256
 from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
+from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
 from dougong.services.light_node import LightNode, LightReport
@@ -193,10 +194,8 @@ async def full_node(api: str, trust: Trust, name: str, folder: Path) -> AsyncIte
 async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str, object]:
     """The rollup's genesis document, if it is the one that is trusted."""
     try:
-        async with httpx.AsyncClient(timeout=20) as http:
-            answer = (await http.get(f"{api}/stack")).json()
-        document = answer["documents"][name].encode()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, AttributeError) as error:
+        document = (await fetch_json(f"{api}/stack"))["documents"][name].encode()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unavailable(
             f"{api} does not tell {name}'s genesis document: {error!r}", remedy="check the URL of the stack"
         ) from error
