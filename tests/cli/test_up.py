@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from dougong.cli.demo.stage import Process, node_report
 from dougong.cli.demo.workload import ETHER, Account, make_accounts, order, signed
 from dougong.crypto.hashing import keccak256
 from dougong.errors import DougongError
+from dougong.settlement.client import SettlementClient
+from dougong.settlement.transactor import Transactor
 from dougong.stack.keys import DEV_ACCOUNTS, Keyring
 
 STACK = """
@@ -237,31 +240,53 @@ async def test_killed_while_it_deploys_it_deploys_everything_once(tmp_path: Path
 
 async def test_killed_under_load_it_keeps_what_it_acknowledged(tmp_path: Path) -> None:
     path = write_stack(tmp_path)
-    givers = [Account(key) for key in DEV_ACCOUNTS]
     people = make_accounts(20)
-    acknowledged: set[bytes] = set()
-    async with up(path) as process:
-        chain = await Chain.connect((await ready(process))["free"]["url"])
-        load = asyncio.create_task(_load(chain, givers, people, acknowledged))
-        await until(lambda: _several(acknowledged, 150), "enough transactions acknowledged")
-        await kill(process)
-        await asyncio.wait([load])
-        await chain.aclose()
+    acknowledged: dict[str, set[bytes]] = {"alpha": set(), "free": set()}
     async with up(path) as process:
         facts = await ready(process)
-        chain = await Chain.connect(facts["free"]["url"])
-        chain.reread()
-        receipts = await chain.included(sorted(acknowledged))
-        assert len(receipts) == len(acknowledged) >= 150
-        height = max(int(receipt["blockNumber"], 16) for receipt in receipts)
+        chains = {name: await Chain.connect(facts[name]["url"]) for name in acknowledged}
+        await _deposit(facts, chains["alpha"])
+        loads = [
+            asyncio.create_task(_load(chain, [Account(key) for key in DEV_ACCOUNTS], people, acknowledged[name]))
+            for name, chain in chains.items()
+        ]
+        for name in acknowledged:
+            await until(partial(_several, acknowledged[name], 150), f"enough transactions acknowledged on {name}")
+        await kill(process)
+        await asyncio.wait(loads)
+        for chain in chains.values():
+            await chain.aclose()
+    async with up(path) as process:
+        facts = await ready(process)
         trust = ("--api", facts[""]["url"].rstrip("/"), "--trust", str(tmp_path / "data/trust.json"))
-        folder = tmp_path / "full"
-        await asyncio.to_thread(folder.mkdir)
-        report = await node_report(
-            "full", folder, "full-node", "free", "--until", str(height), *trust, "--folder", str(folder / "store")
-        )
-        assert report["block_hash"] == (await chain.block_hash(height)).hex()
-        await chain.aclose()
+        for name, hashes in acknowledged.items():
+            chain = await Chain.connect(facts[name]["url"])
+            chain.reread()
+            receipts = await chain.included(sorted(hashes))
+            assert len(receipts) == len(hashes) >= 150
+            height = max(int(receipt["blockNumber"], 16) for receipt in receipts)
+            folder = tmp_path / f"full-{name}"
+            await asyncio.to_thread(folder.mkdir)
+            report = await node_report(
+                f"full-{name}", folder, "full-node", name, "--until", str(height), *trust, "--folder", str(folder / "store")
+            )
+            assert report["block_hash"] == (await chain.block_hash(height)).hex()
+            await chain.aclose()
+
+
+async def _deposit(facts: dict[str, Any], alpha: Chain) -> None:
+    """Ether for everyone who sends on alpha, through the bridge."""
+    base = await Chain.connect(facts["base"]["url"])
+    transactor = Transactor(base.rpc, DEV_ACCOUNTS[0], base.chain_id)
+    settlement = SettlementClient(base.rpc, bytes.fromhex(facts["base"]["settlement"][2:]), transactor)
+    for key in DEV_ACCOUNTS:
+        await settlement.deposit(facts["alpha"]["rollup_id"], key.address, 10 * ETHER)
+
+    async def arrived() -> bool:
+        return all([await alpha.balance(key.address) > 0 for key in DEV_ACCOUNTS])
+
+    await until(arrived, "the deposits")
+    await base.aclose()
 
 
 async def _load(chain: Chain, givers: list[Account], people: list[Account], acknowledged: set[bytes]) -> None:
