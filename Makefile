@@ -26,7 +26,7 @@ $(VENV)/.installed: requirements.lock
 native: $(VENV)/.installed ## Build the Rust core into the environment
 	$(call need,cargo,install Rust (https://rustup.rs) 1.94 or newer)
 	$(call need,cc,install a C compiler such as gcc)
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --locked
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --locked >/dev/null
 
 contracts: $(VENV)/.installed ## Compile the Vyper contracts (only what changed)
 	@$(BIN)/python -m dougong.contracts

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dougong.stack.reading import load
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,6 +38,13 @@ def test_python_snippets_run(source: str, tmp_path: Path, monkeypatch: pytest.Mo
             await result
 
         asyncio.run(finish())
+
+
+@pytest.mark.parametrize("source", snippets("toml"))
+def test_toml_snippets_are_valid_stacks(source: str, tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(source)
+    assert load(path).rollup
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

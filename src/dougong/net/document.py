@@ -17,8 +17,8 @@ __all__ = ["fetch_json"]
 
 
 async def fetch_json(url: str, *, seconds: float = 20.0, max_bytes: int = 32 << 20) -> Any:
-    """What a GET of `url` answers within so many `seconds`, all in all. Raises `Unavailable` for no answer, one above `max_bytes`,
-    and what is not JSON (or nested deeper than a parser bears)."""
+    """What a GET of `url` answers within so many `seconds`, all in all. Raises `Unavailable` for no answer, one above
+    `max_bytes`, and what is not JSON (or nested deeper than a parser bears)."""
     received = bytearray()
     try:
         async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=seconds) as http, http.stream("GET", url) as response:
