@@ -107,6 +107,29 @@ async def test_a_skip_takes_one_header_where_the_set_is_steady() -> None:
     assert client.height == 20
 
 
+@pytest.mark.parametrize("stored", [True, False])
+async def test_memory_is_bounded_however_long_the_chain_is(tmp_path: Path, stored: bool) -> None:
+    peer = Peer([team(*(number + shift // 10 for number in range(4))) for shift in range(40)])
+    store = Store(tmp_path, ("trusted",)) if stored else None
+    few = replace(NOW, kept=8)
+    client = peer.client(few, store)
+    for height in range(1, 41):
+        assert await client.header(height) == peer.headers[height]
+        assert len(client._trusted) == len(client._heights) <= 8
+    asked = len(peer.asked)
+    for height in (2, 3, 25, 2, 40, 17):
+        assert await client.header(height) == peer.headers[height]
+        assert sorted(client._trusted) == client._heights
+        assert len(client._heights) <= 8
+    assert (len(peer.asked) == asked) is stored
+    if store is not None:
+        again = peer.client(few, store)
+        assert (len(again._heights), again.height) == (8, 40)
+        assert await again.header(5) == peer.headers[5]
+        assert len(peer.asked) == asked
+        store.close()
+
+
 async def test_a_skip_is_halved_where_the_set_has_moved() -> None:
     peer = Peer(MOVING)
     client = peer.client()

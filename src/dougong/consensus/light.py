@@ -46,12 +46,14 @@ class _TooFar(InvalidHeader):
 class LightOptions:
     """`trusting_period` in seconds: how old a trusted header may be and still vouch for others (None: for ever, which is
     right where one validator signs and nobody unbonds). `max_drift` in seconds: how far ahead of `clock` (nanoseconds since
-    1970) a header's time may be. `trust_level`: the share of trusted power that a skip needs, a third or more."""
+    1970) a header's time may be. `trust_level`: the share of trusted power that a skip needs, a third or more. `kept`: how many
+    verified headers stay in memory (8 or more); the others are read from the store again, or verified again from below."""
 
     trusting_period: float | None = None
     max_drift: float = 10.0
     trust_level: Fraction = ONE_THIRD
     clock: Callable[[], int] = time.time_ns
+    kept: int = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +148,9 @@ class LightClient:
             raise InvalidInput(f"the trust level {self._options.trust_level} is not between a third and one")
         self._trusted: dict[int, LightBlock] = {}
         self._heights: list[int] = []
-        for _, value in [] if store is None else store.items(TABLE):
-            try:
-                self._add(LightBlock.parse(_decode_signed(value), genesis.chain_id))
-            except InvalidInput as error:
-                raise StoreCorrupt(f"a trusted header does not read: {error}", remedy="remove the light node's folder") from error
+        if store is not None:
+            for _, value in [*store.items(TABLE, limit=1), *store.items(TABLE, reverse=True, limit=self._options.kept - 1)]:
+                self._add(self._read(value))
         if 1 in self._trusted:
             verify_first(genesis, self._trusted[1])
 
@@ -163,6 +163,11 @@ class LightClient:
         """The verified header at `height`. Raises `InvalidHeader`, and whatever `fetch` raises."""
         if height < 1:
             raise InvalidInput(f"there is no header {height}")
+        kept = None
+        if height not in self._trusted and self._store is not None:
+            kept = self._store.get(TABLE, height_key(height)) if height < 1 << 63 else None
+        if kept is not None:
+            self._add(self._read(kept))
         if height not in self._trusted:
             if not self._heights:
                 first = await self._get(1)
@@ -224,10 +229,22 @@ class LightClient:
             raise InvalidHeader(f"header {height} is from the future")
         return block
 
+    def _read(self, value: bytes) -> LightBlock:
+        try:
+            return LightBlock.parse(_decode_signed(value), self.genesis.chain_id)
+        except InvalidInput as error:
+            raise StoreCorrupt(f"a trusted header does not read: {error}", remedy="remove the light node's folder") from error
+
     def _add(self, block: LightBlock) -> None:
-        if block.header.height not in self._trusted:
-            insort(self._heights, block.header.height)
-            self._trusted[block.header.height] = block
+        height = block.header.height
+        if height in self._trusted:
+            return
+        insort(self._heights, height)
+        self._trusted[height] = block
+        if len(self._heights) > self._options.kept:
+            # The lowest above the first, from which all can be verified again; but not the one that was asked for.
+            victim = 2 if self._heights[1] == height else 1
+            del self._trusted[self._heights.pop(victim)]
 
     def _keep(self, block: LightBlock) -> None:
         if self._store is not None:
