@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dougong._native import encode_batch
 from dougong.errors import Rejected
+from dougong.net.jsonrpc import JsonRpc
 from dougong.services.fixing import SettledFix
+from dougong.services.verifying_node import VerifyingNode
 from dougong.settlement.attestations import AttestationsClient
+from dougong.settlement.client import SettlementClient
 from dougong.types import BatchReference, Blob, Placement
 from tests.services.settled import (
     NAMESPACE,
@@ -23,10 +28,20 @@ from tests.services.settled import (
     settled_rollup,
     settled_world,
 )
-from tests.services.world import GWEI, USERS, transfers
+from tests.services.world import GWEI, USERS, genesis, transfers
 
 ALICE, BOB = USERS[0], USERS[1]
 PATIENCE = 60
+
+
+class Reads(httpx.AsyncHTTPTransport):
+    """Counts the questions for logs."""
+
+    logs = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.logs += request.content.count(b"eth_getLogs")
+        return await super().handle_async_request(request)
 
 
 async def deposit(world: World) -> None:
@@ -187,6 +202,40 @@ async def test_the_contract_takes_no_batch_twice(tmp_path: Path) -> None:
         assert fix is not None
         with pytest.raises(Rejected, match="index"):
             await fix.fix(record, 0)  # as a transaction that was sent before a crash and mined after it
+        await rollup.down()
+
+
+async def test_a_reorganisation_that_only_swaps_messages_is_seen(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await deposit(world)
+        await rollup.inbox.poll()
+        await make_blocks(rollup, 0, 1)
+        await settle(rollup)
+        position, source = rollup.follower.position, world.source()
+        assert position.inbox_end == 1
+        assert await source.holds(position)
+        assert not await source.holds(replace(position, inbox_accumulator=b"\1" * 32))
+        await rollup.down()
+
+
+async def test_one_reading_of_the_inbox_serves_many_batches(tmp_path: Path) -> None:
+    """Else each batch costs as much as the inbox is long, and anyone can make it long."""
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        for nonce in range(3):
+            await deposit(world)
+            await rollup.inbox.poll()
+            await make_blocks(rollup, nonce, 1)
+            await settle(rollup)
+        reads = Reads()
+        async with JsonRpc(world.rpc.url, transport=reads) as rpc:
+            node = await VerifyingNode.open(tmp_path / "node", genesis(), world.source(SettlementClient(rpc, world.settlement)))
+            assert await node.catch_up() == 3
+            assert node.chain.latest.hash == rollup.chain.latest.hash
+            assert node.follower.position.inbox_end == 3
+            await node.close()
+        assert reads.logs == 2  # one for the batches, one for all their messages
         await rollup.down()
 
 

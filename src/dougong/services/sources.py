@@ -74,6 +74,10 @@ class BatchContract(Settlement, Protocol):
         """Over the first `count` batches; zero where there are fewer."""
         ...
 
+    async def inbox_accumulator(self, rollup_id: int, count: int) -> bytes:
+        """Over the first `count` inbox messages; zero where there are fewer."""
+        ...
+
 
 class SettledSource:
     """Batches that a settlement contract has fixed."""
@@ -86,11 +90,18 @@ class SettledSource:
         self._rollup_id = rollup_id
         self._da_id = da_id
         self._namespace = namespace
+        self._ahead: list[InboxMessage] = []  # read for one run of references: else each batch would read the whole inbox again
 
     async def holds(self, position: Position) -> bool:
-        return position.accumulator == await self._settlement.batch_accumulator(self._rollup_id, position.index)
+        # A batch reference counts the messages that it consumes and does not name them: a reorganisation may swap those alone.
+        held = (
+            await self._settlement.batch_accumulator(self._rollup_id, position.index),
+            await self._settlement.inbox_accumulator(self._rollup_id, position.inbox_end),
+        )
+        return held == (position.accumulator, position.inbox_accumulator)
 
     async def references(self, position: Position) -> tuple[Sequence[BatchReference], int]:
+        self._ahead = []
         found = await self._settlement.batches(self._rollup_id, position.index)
         for offset, reference in enumerate(found):
             if reference.index != position.index + offset:
@@ -123,7 +134,11 @@ class SettledSource:
         count = reference.inbox_end - position.inbox_end
         if count == 0:
             return ()
-        found = (await self._settlement.messages(self._rollup_id, position.inbox_end))[:count]
+        wanted = range(position.inbox_end, reference.inbox_end)
+        if not self._ahead or self._ahead[0].index > wanted[0] or self._ahead[-1].index < wanted[-1]:
+            self._ahead = list(await self._settlement.messages(self._rollup_id, position.inbox_end))
+        skipped = position.inbox_end - self._ahead[0].index if self._ahead else 0
+        found = self._ahead[skipped : skipped + count]
         if len(found) < count:
             raise Unavailable(f"batch {reference.index} needs inbox messages up to {reference.inbox_end}, not yet to be had")
         return found

@@ -85,6 +85,10 @@ class SettlementClient:
     async def message_count(self, rollup_id: int) -> int:
         return int(await self._contract.ask("message_count", rollup_id))
 
+    async def inbox_accumulator(self, rollup_id: int, count: int) -> bytes:
+        """Over the rollup's first `count` messages; zero where there are fewer."""
+        return bytes(await self._contract.ask("inbox_accumulator", rollup_id, count))
+
     async def deposit(self, rollup_id: int, recipient: bytes, amount: int) -> int:
         """Sends `amount` wei, a multiple of 1 gwei, to `recipient` on the rollup; returns the message's index."""
         receipt = await self._send("deposit", rollup_id, recipient, value=amount)
