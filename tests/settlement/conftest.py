@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from dougong.crypto.keys import Secp256k1Key
 from dougong.net.jsonrpc import JsonRpc
+from tests.embedded import EmbeddedChain, embedded
 from tests.engines import ANVIL_KEY, anvil
-from tests.settlement.embedded import EmbeddedChain, embedded
 from tests.settlement.world import World
 
 FUNDED = Secp256k1Key(ANVIL_KEY)
@@ -37,13 +34,7 @@ def anvil_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def embedded_chain() -> Iterator[EmbeddedChain]:
-    """In memory where the system has a place for that: what a disk's syncs keep after a kill is other rooms' to test. Ends with
-    the package, for it makes blocks all the time."""
-    memory = Path("/dev/shm")
-    with (
-        TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder,
-        embedded(Path(folder), FUNDED) as chain,
-    ):
+    with embedded(FUNDED.address) as chain:
         yield chain
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dougong.consensus.solo import Solo
-from dougong.crypto.keys import Secp256k1Key
 from dougong.execution.evm.genesis import GenesisAccount
 from tests.rpc.world import GENESIS_TIME, running
 
@@ -52,13 +53,27 @@ class EmbeddedChain:
 
 
 @contextmanager
-def embedded(folder: Path, funded: Secp256k1Key) -> Iterator[EmbeddedChain]:
-    """A chain on which `funded` has a million ether, as on anvil."""
+def embedded(funded: bytes) -> Iterator[EmbeddedChain]:
+    """A chain on which the account `funded` has a million ether, as on anvil.
+
+    In memory where the system has a place for that: what a disk's syncs keep after a kill is for other tests. It makes blocks all
+    the time, so it should not outlive the tests that need it.
+    """
+    memory = Path("/dev/shm")
+    with (
+        TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder,
+        _serving(Path(folder), funded) as chain,
+    ):
+        yield chain
+
+
+@contextmanager
+def _serving(folder: Path, funded: bytes) -> Iterator[EmbeddedChain]:
     started: Future[EmbeddedChain] = Future()
     clock = MovableClock()
 
     async def serve(stop: asyncio.Event) -> None:
-        alloc = {funded.address: GenesisAccount(balance=1_000_000 * ETHER)}
+        alloc = {funded: GenesisAccount(balance=1_000_000 * ETHER)}
         async with running(folder, alloc, block_time=BLOCK_TIME, clock=clock) as world:
             started.set_result(EmbeddedChain(world.url, world.chain, asyncio.get_running_loop(), clock))
             await stop.wait()
