@@ -21,6 +21,7 @@ __all__ = ["fee_methods"]
 
 SUGGESTED_PERCENTILE = 60.0
 MAX_PERCENTILES = 100
+BLOB_BASE_FEE = 1  # wei: the least, for no block here carries blobs (EIP-4844)
 
 
 def fee_methods(chain: Chain) -> Methods:
@@ -59,7 +60,7 @@ def fee_methods(chain: Chain) -> Methods:
             "oldestBlock": quantity(oldest),
             "baseFeePerGas": [quantity(fee) for fee in [*(header.base_fee for header in headers), *map(after, headers[-1:])]],
             "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
-            "baseFeePerBlobGas": ["0x1"] * (count + 1),
+            "baseFeePerBlobGas": [quantity(BLOB_BASE_FEE)] * (count + 1),
             "blobGasUsedRatio": [0.0] * count,
         }
         if percentiles is not None:
@@ -72,6 +73,9 @@ def fee_methods(chain: Chain) -> Methods:
     async def priority_fee() -> str:
         return quantity((await chain.read(suggest, chain.backend.heads().latest))[1])
 
+    async def blob_base_fee() -> str:
+        return quantity(BLOB_BASE_FEE)
+
     async def fee_history(count: int, newest: BlockId, percentiles: list[float] | None) -> dict[str, Any]:
         number = chain.need(newest)
         if count == 0:
@@ -80,6 +84,7 @@ def fee_methods(chain: Chain) -> Methods:
 
     methods.add("eth_gasPrice", gas_price)
     methods.add("eth_maxPriorityFeePerGas", priority_fee)
+    methods.add("eth_blobBaseFee", blob_base_fee)
     methods.add(
         "eth_feeHistory",
         fee_history,
