@@ -182,7 +182,8 @@ class Evm:
     def call_json(self, request_json: str, number: int, gas_cap: int) -> tuple[bool, bytes, int]:
         """(success, return or revert data, gas used) of an eth_call request at the state after block `number`. Without a
         fee in the request the base fee is zero. Raises `InvalidTransaction` for a call that cannot start, such as one
-        that the sender cannot pay for, `InvalidInput` for fields that do not parse."""
+        that the sender cannot pay for, or that halts (out of gas, no such opcode), `InvalidInput` for fields that do not
+        parse."""
 
     def estimate_gas_json(self, request_json: str, number: int, gas_cap: int) -> tuple[bool, bytes, int]:
         """(True, b"", gas limit that suffices) or (False, revert data, gas used), found as geth finds it. Raises

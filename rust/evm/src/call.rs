@@ -194,24 +194,37 @@ impl<'c> Call<'c> {
     }
 }
 
-fn outcome(result: ExecutionResult) -> Outcome {
+/// A halt is no outcome: nothing was returned, not even revert data.
+fn outcome(result: ExecutionResult) -> Result<Outcome> {
     let gas = result.tx_gas_used();
     match result {
-        ExecutionResult::Success { output, .. } => Outcome {
+        ExecutionResult::Success { output, .. } => Ok(Outcome {
             success: true,
             data: output.into_data(),
             gas,
-        },
-        ExecutionResult::Revert { output, .. } => Outcome {
+        }),
+        ExecutionResult::Revert { output, .. } => Ok(Outcome {
             success: false,
             data: output,
             gas,
-        },
-        ExecutionResult::Halt { .. } => Outcome {
-            success: false,
-            data: Bytes::new(),
-            gas,
-        },
+        }),
+        ExecutionResult::Halt { reason, .. } => Err(Error::InvalidTransaction(in_words(&reason))),
+    }
+}
+
+/// As geth says it (`core/vm/errors.go`).
+fn in_words(reason: &HaltReason) -> String {
+    match reason {
+        HaltReason::OutOfGas(_) => "out of gas".into(),
+        HaltReason::OpcodeNotFound | HaltReason::NotActivated => "invalid opcode".into(),
+        HaltReason::InvalidFEOpcode => "invalid opcode: INVALID".into(),
+        HaltReason::StackOverflow => "stack limit reached".into(),
+        HaltReason::OutOfOffset => "return data out of bounds".into(),
+        HaltReason::CreateCollision => "contract address collision".into(),
+        HaltReason::CreateContractSizeLimit => "max code size exceeded".into(),
+        HaltReason::CreateContractStartingWithEF => "invalid code: must not begin with 0xef".into(),
+        HaltReason::StateChangeDuringStaticCall => "write protection".into(),
+        other => other.to_string(),
     }
 }
 
@@ -225,9 +238,10 @@ pub fn call(
 ) -> Result<Outcome> {
     let mut call = Call::new(config, store, request_json, number)?;
     let gas = call.gas.unwrap_or(gas_cap).min(gas_cap);
-    call.run(gas)?
-        .map(outcome)
-        .map_err(|reason| Error::InvalidTransaction(reason.to_string()))
+    match call.run(gas)? {
+        Ok(result) => outcome(result),
+        Err(reason) => Err(Error::InvalidTransaction(reason.to_string())),
+    }
 }
 
 /// Finds a gas limit that suffices, as geth does. Without success, what the call came to at the highest limit.
@@ -268,7 +282,7 @@ pub fn estimate_gas(
             reason: HaltReason::OutOfGas(_),
             ..
         } => return Err(exceeded(high)),
-        _ => return Ok(outcome(result)),
+        _ => return outcome(result),
     }
     let mut low = result.tx_gas_used().saturating_sub(1);
     let peak = result.gas().total_gas_spent().max(result.tx_gas_used());

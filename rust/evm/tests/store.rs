@@ -412,7 +412,17 @@ fn calls_see_the_state_of_their_block_and_change_nothing() {
     let (odd, _) = request(json!({"to": "0x12"}));
     assert!(matches!(odd, Err(Error::Invalid(_))));
     let (burn, _) = request(json!({"data": "0x5b600056", "gas": "0xffffffffff"}));
-    assert_eq!(burn.unwrap().gas, 1_000_000, "the cap holds");
+    assert!(matches!(burn, Err(Error::InvalidTransaction(words)) if words == "out of gas"));
+    let (left, _) = request(json!({"data": "0x5a60005260206000f3", "gas": "0xffffffffff"}));
+    let left = left.unwrap().data;
+    assert!(
+        U256::from_be_slice(&left) < U256::from(1_000_000),
+        "the cap holds"
+    );
+    let (halt, _) = request(json!({"data": "0xfe"}));
+    assert!(matches!(halt, Err(Error::InvalidTransaction(words)) if words.contains("opcode")));
+    let (revert, _) = request(json!({"data": "0x60006000fd"}));
+    assert!(!revert.unwrap().success);
     let estimate = call::estimate_gas(
         &chain.config,
         chain.store(),
