@@ -19,7 +19,7 @@ from dougong.services.inbox import Inbox
 from dougong.services.journal import Journal
 from dougong.services.sequencer import Sequencer, SequencerConfig
 from dougong.types import InboxMessage, MessageKind
-from tests.services.world import GENESIS_TIME, GWEI, RECIPIENT, USERS, burning, genesis, new_chain, transfers
+from tests.services.world import CODED, GENESIS_TIME, GWEI, RECIPIENT, USERS, burning, genesis, new_chain, transfers
 
 ALICE, BOB = USERS[0], USERS[1]
 
@@ -199,6 +199,25 @@ async def test_a_replacement_that_is_not_durable_costs_nobody_his_place(node: No
         assert sequencer.pending_transaction(first) is not None
 
 
+async def test_invalid_transactions_take_no_room_from_others(node: Node) -> None:
+    """They cost nothing, and ask for a whole block's gas and the first place in it."""
+    async with node.up() as sequencer:
+        attacks = [transfers(user, 0, 1, gas=60_000_000, fee=1_000 * GWEI)[0] for user in CODED]
+        bad = [await sequencer.submit(tx) for tx in attacks]
+        follower = await sequencer.submit(transfers(CODED[0], 1, 1)[0])
+        good = [await sequencer.submit(tx) for tx in transfers(ALICE, 0, 3)]
+        built = await sequencer.make_block()
+        assert built is not None
+        assert (len(built.included), built.skipped) == (len(good), [])
+        for _ in range(5):
+            assert await sequencer.make_block() is None
+        assert not any(tx_hash in sequencer.pool for tx_hash in bad)
+        assert follower in sequencer.pool  # its predecessor was at fault, and may be replaced
+        assert sequencer.evm.head().number == 1
+    async with node.up() as sequencer:
+        assert len(sequencer.pool) == 1
+
+
 async def test_what_waits_for_a_lower_base_fee_is_waited_for_with_empty_blocks(node: Node) -> None:
     async with node.up() as sequencer:
         price = sequencer.pool.base_fee
@@ -368,7 +387,7 @@ async def test_full_blocks_are_no_reason_to_drop_what_was_taken(node: Node) -> N
             await node.inbox.poll()
             built = await sequencer.make_block()
             assert built is not None
-            assert (built.included, len(built.skipped)) == ([], 1)
+            assert built.included == []
         assert len(sequencer.pool) == 1
         assert await sequencer.make_block() is not None
         assert sequencer.evm.account(ALICE.address)[0] == 1

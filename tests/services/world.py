@@ -19,6 +19,8 @@ GWEI = 10**9
 ETHER = 10**18
 GENESIS_TIME = 1_700_000_000
 USERS = [Secp256k1Key(keccak256(b"user %d" % number)) for number in range(8)]
+# Their accounts have code, so that only execution finds out that they may send nothing (EIP-3607).
+CODED = [Secp256k1Key(keccak256(b"coded %d" % number)) for number in range(4)]
 RECIPIENT = b"\x77" * 20
 
 
@@ -27,6 +29,7 @@ def genesis(*, funded: bool = True, gas_limit: int = 60_000_000) -> str:
     alloc = {predeploy.address: GenesisAccount(nonce=1, code=predeploy.code, storage=predeploy.storage)}
     if funded:
         alloc |= {user.address: GenesisAccount(balance=1_000 * ETHER) for user in USERS}
+        alloc |= {user.address: GenesisAccount(balance=1_000 * ETHER, code=b"\x00") for user in CODED}
     return make_genesis(CHAIN_ID, alloc, gas_limit=gas_limit, timestamp=GENESIS_TIME)
 
 

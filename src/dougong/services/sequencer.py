@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from dougong._native import BuiltBlock, Evm, TxInfo, decode_transactions
+from dougong._native import BuiltBlock, Evm, HeaderInfo, TxInfo, decode_transactions
 from dougong.errors import DougongError, InvalidTransaction, Rejected, Unavailable
 from dougong.execution.evm.fees import next_base_fee
 from dougong.execution.evm.pool import PooledTransaction, PoolLimits, TransactionPool
@@ -32,11 +32,12 @@ from dougong.services.chain import RollupChain
 from dougong.services.inbox import Inbox
 from dougong.services.journal import Journal
 from dougong.services.threads import in_thread
-from dougong.types import Heads
+from dougong.types import Heads, InboxMessage
 
 __all__ = ["Sequencer", "SequencerConfig"]
 
 _MOST_IGNORED = 1_024
+_MOST_ASIDE = 1_024  # invalid transactions that one block is made anew without
 _REFUSALS = 3  # a block refused it so often though the pool finds nothing wrong: it leaves
 
 
@@ -64,6 +65,32 @@ class _Submission:
     raw: bytes
     result: asyncio.Future[bytes]
     info: TxInfo | None = None
+
+
+class _Skipped(Exception):
+    """Transactions, by their places, that are invalid there: (index, reason). Never leaves this module."""
+
+    def __init__(self, why: Sequence[tuple[int, str]]) -> None:
+        super().__init__(f"{len(why)} transactions are invalid in their places")
+        self.why = why
+
+
+class _Aside:
+    """Every transaction but those set aside while a block is made: what the pool may choose among."""
+
+    def __init__(self) -> None:
+        self.txs: dict[bytes, tuple[PooledTransaction, str]] = {}
+
+    def put(self, chosen: Sequence[PooledTransaction], skipped: Sequence[tuple[int, str]]) -> None:
+        """Each sender's first: those that follow it are out of turn, not at fault."""
+        senders: set[bytes] = set()
+        for tx, reason in ((chosen[index], reason) for index, reason in skipped):
+            if tx.sender not in senders:
+                senders.add(tx.sender)
+                self.txs[tx.hash] = (tx, reason)
+
+    def __contains__(self, tx_hash: object) -> bool:
+        return tx_hash not in self.txs
 
 
 class Sequencer:
@@ -196,18 +223,40 @@ class Sequencer:
         self._paused = False
         head = self._chain.latest
         messages = () if self._inbox is None else self._inbox.after(head.inbox_end)[: self._config.max_block_messages]
-        chosen = self.pool.select(head.gas_limit, max_bytes=self._config.max_block_bytes)
+        aside = _Aside()
+        while True:
+            chosen = self.pool.select(head.gas_limit, max_bytes=self._config.max_block_bytes, among=aside)
+            try:
+                built = await self._build(head, messages, chosen, patient=len(aside.txs) < _MOST_ASIDE)
+                break
+            except _Skipped as skipped:
+                # What is invalid costs its sender nothing: left in its place it would keep the gas that it asks for from others.
+                aside.put(chosen, skipped.why)
+        await self._settle(built, chosen, aside, everyone=bool(messages))
+        if built is not None:
+            self._last_block = self._clock()
+            self._m_blocks.inc()
+            self._m_txs.inc(len(built.included))
+        return built
+
+    async def _build(
+        self, head: HeaderInfo, messages: Sequence[InboxMessage], chosen: Sequence[PooledTransaction], *, patient: bool
+    ) -> BuiltBlock | None:
+        """The block of what was chosen, durable; None if there is no reason for one, or the chain was derived anew meanwhile.
+        Raises `_Skipped`, and makes none, when a transaction is invalid in its place and it is `patient`."""
         overdue = self._config.max_interval is not None and self._clock() - self._last_block >= self._config.max_interval
         # The base fee falls with empty blocks only: without them what waits for it to fall would wait for ever.
         if not messages and not chosen and not overdue and not (self.pool.is_priced_out() and self._fee_can_fall()):
             return None
 
         def consume(built: BuiltBlock) -> None:
+            if built.skipped and patient:
+                raise _Skipped(built.skipped)
             taken = messages[: built.header.inbox_end - head.inbox_end]
             if taken:
                 self._journal.note_inbox(head.inbox_end, taken)
 
-        built = await self._chain.build(
+        return await self._chain.build(
             max(head.timestamp, int(self._clock())),
             head.inbox_end + len(messages),
             messages,
@@ -216,33 +265,31 @@ class Sequencer:
             before_commit=consume,
             once_durable=lambda built: self._journal.forget(chosen[index].hash for index in built.included),
         )
-        if built is None:
-            return None  # the chain was derived anew under our hands; what was chosen may not fit any more
-        self._last_block = self._clock()
-        await self._settle(built, chosen, everyone=bool(messages))
-        self._m_blocks.inc()
-        self._m_txs.inc(len(built.included))
-        return built
 
     def _fee_can_fall(self) -> bool:
         fee = self.pool.base_fee
         return next_base_fee(base_fee=fee, gas_used=0, gas_limit=self._chain.latest.gas_limit) < fee
 
-    async def _settle(self, built: BuiltBlock, chosen: Sequence[PooledTransaction], *, everyone: bool) -> None:
-        """Pool and journal after a block: what it holds leaves; what it refused too often leaves as well. That a block was full
-        is no reason."""
-        room = built.header.gas_limit - built.header.gas_used
-        for index, reason in built.skipped:
-            tx = chosen[index]
+    async def _settle(
+        self, built: BuiltBlock | None, chosen: Sequence[PooledTransaction], aside: _Aside, *, everyone: bool
+    ) -> None:
+        """Pool and journal after a block (None: there was none): what it holds leaves; what was refused too often leaves as well.
+        That a block was full is no reason."""
+        if built is not None:
+            aside.put(chosen, built.skipped)
+        head = self._chain.latest
+        room = head.gas_limit if built is None else head.gas_limit - head.gas_used
+        for tx_hash, (tx, reason) in aside.txs.items():
             if tx.gas_limit > room:
                 continue
-            self._refused[tx.hash] = self._refused.get(tx.hash, 0) + 1
-            if self._refused[tx.hash] >= _REFUSALS and self.pool.drop(tx.hash):
-                del self._refused[tx.hash]
-                self._log.warning("transaction dropped", hash=tx.hash.hex(), reason=reason)
-                self._journal.forget([tx.hash])
-        gone = await self._refresh(self.pool.senders() if everyone else {tx.sender for tx in chosen})
-        for tx_hash in (*(chosen[index].hash for index in built.included), *gone):
+            self._refused[tx_hash] = self._refused.get(tx_hash, 0) + 1
+            if self._refused[tx_hash] >= _REFUSALS and self.pool.drop(tx_hash):
+                del self._refused[tx_hash]
+                self._log.warning("transaction dropped", hash=tx_hash.hex(), reason=reason)
+                self._journal.forget([tx_hash])
+        senders = {tx.sender for tx in chosen} | {tx.sender for tx, _ in aside.txs.values()}
+        gone = await self._refresh(self.pool.senders() if everyone else senders)
+        for tx_hash in (*((chosen[index].hash for index in built.included) if built is not None else ()), *gone):
             self._refused.pop(tx_hash, None)
         self._m_pool.set(len(self.pool))
 

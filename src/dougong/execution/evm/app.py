@@ -40,6 +40,7 @@ __all__ = ["EvmApplication"]
 
 APP_VERSION = 1
 NANOSECONDS = 10**9
+_MOST_TRIES = 256  # of a proposal, each without what was invalid in the one before
 TX_OVERHEAD_BYTES = 6  # a transaction's tag and length in a CometBFT block
 
 CODE_INVALID = 1  # not a transaction, or one that the pool refuses
@@ -131,13 +132,17 @@ class EvmApplication:
         for tx in [tx for tx_hash, tx in offered.items() if tx_hash not in self.pool]:
             await self.check_tx(tx, recheck=True)  # after a restart, or evicted since
         overhead = TX_OVERHEAD_BYTES * len(offered)
-        chosen = self.pool.select(self._head.gas_limit, max_bytes=proposal.max_tx_bytes - overhead, among=offered)
-        built = await self._execute(proposal.height, proposal.time_ns, tuple(tx.raw for tx in chosen), skip_invalid=True)
-        stuck: set[bytes] = set()
-        for index, _ in built.skipped:
-            if chosen[index].sender not in stuck:  # a sender's later ones may become valid again
-                stuck.add(chosen[index].sender)
-                self.pool.drop(chosen[index].hash)
+        for _ in range(_MOST_TRIES):
+            chosen = self.pool.select(self._head.gas_limit, max_bytes=proposal.max_tx_bytes - overhead, among=offered)
+            built = await self._execute(proposal.height, proposal.time_ns, tuple(tx.raw for tx in chosen), skip_invalid=True)
+            if not built.skipped:
+                break
+            # Once more without them: what is invalid costs nothing, and would keep the gas that it asks for from others.
+            stuck: set[bytes] = set()
+            for index, _ in built.skipped:
+                if chosen[index].sender not in stuck:  # a sender's later ones may become valid again
+                    stuck.add(chosen[index].sender)
+                    self.pool.drop(chosen[index].hash)
         included = tuple(chosen[index].raw for index in built.included)
         self._pending = _Executed(proposal.height, self._timestamp(proposal.time_ns), included, {}, built.header)
         return included
