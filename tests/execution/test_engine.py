@@ -371,3 +371,15 @@ def test_no_one_can_change_a_signed_transaction(evm: Evm) -> None:
     high[parity] = {0x80: 0x01, 0x01: 0x80}[high[parity]]
     [why] = decode_transactions([bytes(high)])
     assert isinstance(why, str), "a high s is the same signature again (EIP-2)"
+
+
+def test_a_small_blob_lists_no_millions_of_transactions() -> None:
+    """A kilobyte could name eleven million of them, and cost who derives it a gigabyte and many seconds."""
+    most, gas_limit = 1 << 18, 60_000_000
+    a_block = gas_limit // 21_000
+    full = [(0, 0, [b"\0"] * a_block)] * (most // a_block)
+    rest = most - len(full) * a_block
+    batch = encode_batch(bytes(32), [*full, (0, 0, [b"\0"] * rest)], 3)
+    assert len(batch) < 1_000
+    assert decode_batch(batch, gas_limit) is not None
+    assert decode_batch(encode_batch(bytes(32), [*full, (0, 0, [b"\0"] * (rest + 1))], 3), gas_limit) is None

@@ -11,6 +11,9 @@ pub const VERSION: u8 = 0;
 pub const MAX_CONTENT: usize = 16 << 20;
 /// Most blocks that a batch holds.
 pub const MAX_BLOCKS: usize = 4096;
+/// Most transactions that a batch lists, in all its blocks: real ones, of a hundred bytes and more, could not be as many. What
+/// is listed costs a reader hundreds of times what it costs to write, compressed.
+pub const MAX_TXS: usize = 1 << 18;
 /// Least gas that a transaction takes.
 const TX_GAS: u64 = 21_000;
 
@@ -166,6 +169,7 @@ fn parse(content: &Bytes, max_txs: usize) -> Option<Batch> {
         return None;
     }
     let mut blocks = Vec::new();
+    let mut listed = 0;
     while !list.is_empty() {
         if blocks.len() == MAX_BLOCKS {
             return None;
@@ -179,9 +183,10 @@ fn parse(content: &Bytes, max_txs: usize) -> Option<Batch> {
         }
         let mut txs = Vec::new();
         while !items.is_empty() {
-            if txs.len() == max_txs {
+            if txs.len() == max_txs || listed == MAX_TXS {
                 return None;
             }
+            listed += 1;
             txs.push(content.slice_ref(Header::decode_bytes(&mut items, false).ok()?));
         }
         blocks.push(DeclaredBlock {

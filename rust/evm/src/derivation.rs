@@ -138,18 +138,12 @@ fn segment(
         forced: Vec::new(),
         deposits: Vec::new(),
     };
-    // Up to the first forced transaction after a deposit.
     let mut deposited = false;
-    let cut = messages
-        .iter()
-        .position(|message| {
-            deposited |= message.kind == DEPOSIT;
-            deposited && message.kind == FORCED
-        })
-        .unwrap_or(messages.len());
     let mut left = gas_limit;
-    for (offset, message) in messages[..cut].iter().enumerate() {
+    for (offset, message) in messages.iter().enumerate() {
+        deposited |= message.kind == DEPOSIT;
         match message.kind {
+            FORCED if deposited => break,
             FORCED => {
                 let tx = decode(std::slice::from_ref(&message.payload))
                     .pop()
