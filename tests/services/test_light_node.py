@@ -236,6 +236,7 @@ async def test_settlement_is_proven_and_what_is_trusted_is_named(tmp_path: Path,
         assert found.state != rollup.genesis_state
         assert report.attested_height > 0
         assert any("proof = none" in line for line in report.trusted)
+        assert any(f"hides no block newer than {report.block_number}, made at 20" in line for line in report.trusted)
         assert any("consensus is not checked" in line for line in report.trusted) is not own_chain
         assert any("headers from the genesis hash" in line for line in report.verified) is own_chain
 

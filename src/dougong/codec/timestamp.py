@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from dougong.codec.protobuf import Reader, Writer
 from dougong.errors import InvalidInput
 
@@ -31,6 +33,16 @@ def decode_time(data: bytes) -> int:
     time_ns = reader.sint(1) * NANOSECONDS + nanoseconds
     _check(time_ns)
     return time_ns
+
+
+def format_time(time_ns: int) -> str:
+    """RFC 3339 as Go writes it: UTC, with as many of nine decimals as it takes. Raises `InvalidInput` outside the years 1 to
+    9999."""
+    _check(time_ns)
+    seconds, nanoseconds = divmod(time_ns, NANOSECONDS)
+    decimals = f".{nanoseconds:09d}".rstrip("0") if nanoseconds else ""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="seconds").removesuffix("+00:00") + decimals + "Z"
 
 
 def _check(time_ns: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from dougong.codec.timestamp import NANOSECONDS
+from dougong.codec.timestamp import NANOSECONDS, format_time
 from dougong.consensus.block import MAX_BLOCK_BYTES, ConsensusParams
 from dougong.consensus.header import MAX_CHAIN_ID_BYTES
 from dougong.consensus.validators import check, ordered
@@ -66,7 +66,7 @@ class Genesis:
         """Writes the document and reads it back, so that what is created is what others will parse."""
         params = params or ConsensusParams()
         document = {
-            "genesis_time": _format_time(time_ns),
+            "genesis_time": format_time(time_ns),
             "chain_id": chain_id,
             "initial_height": "1",
             "consensus_params": {
@@ -151,13 +151,6 @@ def _parse_validator(entry: dict[str, Any]) -> Validator:
     if address and bytes.fromhex(address) != ed25519_address(public_key):
         raise ValueError("a validator's address is not that of its key")
     return Validator(public_key, int(entry["power"]))
-
-
-def _format_time(time_ns: int) -> str:
-    """RFC 3339 as Go writes it: UTC, with as many of nine decimals as it takes."""
-    seconds, nanoseconds = divmod(time_ns, NANOSECONDS)
-    decimals = f".{nanoseconds:09d}".rstrip("0") if nanoseconds else ""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + decimals + "Z"
 
 
 def _parse_time(text: str) -> int:

@@ -29,6 +29,7 @@ import structlog
 
 from dougong.availability.history import History
 from dougong.availability.sampling import DEFAULT_SAMPLES, choose_cells, confidence
+from dougong.codec.timestamp import format_time
 from dougong.errors import InvalidInput, InvalidProof, StoreCorrupt, Unavailable
 from dougong.net.node import NodeClient
 from dougong.services.records import pack, unpack
@@ -88,6 +89,7 @@ class _Sampled:
     data_root: bytes
     square_size: int
     cells: int
+    time_ns: int
 
 
 @dataclass(slots=True)
@@ -169,7 +171,7 @@ class LightNode:
         places = choose_cells(header.square_size, self._config.samples)
         await self._sample(header, places)
         seconds, received = self._clock() - started, self.square.node.bytes_received - before
-        block = _Sampled(header.data_root, header.square_size, len(places))
+        block = _Sampled(header.data_root, header.square_size, len(places), header.time_ns)
         await in_thread(self._put, header.height, block, seconds, received)
         self.history.append(header.data_root)
         self._spent.blocks.append(block)
@@ -202,6 +204,7 @@ class LightNode:
             ),
             trusted=(
                 f"{genesis.chain_id}: two thirds of its {len(genesis.validators)} validators' power do not sign two histories",
+                f"{genesis.chain_id}: {self.square.node.url} hides no block newer than {self.height}{_made(blocks)}",
                 f"{genesis.chain_id}: squares are extended rightly (a full node that extends them again would say so)",
             ),
         )
@@ -247,11 +250,16 @@ class LightNode:
             "data_root": block.data_root,
             "square_size": block.square_size,
             "cells": block.cells,
+            "time_ns": block.time_ns,
             "seconds": seconds,
             "bytes": received,
         }
         with self._store.write() as txn:
             txn.put(_SAMPLED, height_key(height), pack(record))
+
+
+def _made(blocks: list[_Sampled]) -> str:
+    return f", made at {format_time(blocks[-1].time_ns)}" if blocks else ""
 
 
 def _read(store: Store) -> _Spent:
@@ -260,7 +268,8 @@ def _read(store: Store) -> _Spent:
         if int.from_bytes(key) != len(spent.blocks) + 1:
             raise StoreCorrupt("the light node's sampled blocks have a gap", remedy="remove its folder: it will sample again")
         record = unpack(raw)
-        spent.blocks.append(_Sampled(bytes.fromhex(record["data_root"]), record["square_size"], record["cells"]))
+        data_root = bytes.fromhex(record["data_root"])
+        spent.blocks.append(_Sampled(data_root, record["square_size"], record["cells"], record["time_ns"]))
         spent.seconds += record["seconds"]
         spent.bytes_received += record["bytes"]
     return spent

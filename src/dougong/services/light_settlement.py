@@ -25,6 +25,7 @@ from typing import Any
 
 from dougong._native import HeaderInfo, decode_header, verify_account_proof, verify_storage_proof
 from dougong.codec import rlp
+from dougong.codec.timestamp import NANOSECONDS, format_time
 from dougong.consensus.light import LightClient
 from dougong.crypto.hashing import keccak256
 from dougong.errors import Divergence, InvalidHeader, InvalidInput, InvalidProof
@@ -149,6 +150,8 @@ class SettlementCheck:
         else:
             verified.insert(0, f"{name}: headers from the genesis hash {self._chain.genesis_hash.hex()}")
             trusted.append(f"{name}: two thirds of its validators' power do not sign two histories, nor a false app hash")
+        made = format_time(header.timestamp * NANOSECONDS)
+        trusted.append(f"{name}: {self._rpc.url} hides no block newer than {header.number}, made at {made}")
         for rollup, found in zip(rollups, findings, strict=True):
             verified.append(
                 f"rollup {rollup.name}: {found.batches} batches and {found.messages} inbox messages fold to their accumulators, "
