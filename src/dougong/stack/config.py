@@ -40,7 +40,7 @@ LATER: dict[str, frozenset[str]] = {
 RollupName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,9}$")]
 LayerName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 ChainId = Annotated[int, Field(ge=1, lt=1 << 52)]  # wallets hold chain ids in a double
-GasLimit = Annotated[int, Field(ge=5_000_000, le=1_000_000_000)]
+GasLimit = Annotated[int, Field(ge=5_000_000, le=500_000_000)]
 Milliseconds = Annotated[int, Field(ge=50, le=60_000)]
 Seconds = Annotated[int, Field(ge=1, le=30 * 86_400)]
 
