@@ -23,10 +23,13 @@ $(VENV)/.installed: requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-native: $(VENV)/.installed ## Build the Rust core into the environment
+native: $(VENV)/.native ## Build the Rust core into the environment
+
+$(VENV)/.native: $(VENV)/.installed pyproject.toml $(shell find rust -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 	$(call need,cargo,install Rust (https://rustup.rs) 1.94 or newer)
 	$(call need,cc,install a C compiler such as gcc)
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --locked >/dev/null
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --locked >/dev/null
+	@touch $@
 
 contracts: $(VENV)/.installed ## Compile the Vyper contracts (only what changed)
 	@$(BIN)/python -m dougong.contracts
