@@ -20,8 +20,9 @@ from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import NodeClient
 from dougong.rpc.server import RpcServer
 from dougong.services.light_node import LightConfig, LightNode, Withheld
-from dougong.services.light_settlement import EmbeddedChain, RollupCheck, SettlementCheck
+from dougong.services.light_settlement import RollupCheck, SettlementCheck
 from dougong.services.remote import RemoteSquare
+from dougong.services.settled_storage import EmbeddedChain, SettledStorage
 from dougong.settlement.attestations import AttestationsClient
 from dougong.testing import check_availability
 from dougong.types import Blob, Cell, DataHeader, MerkleProof, Namespace, NamespaceData, Placement, ShareProof
@@ -250,7 +251,7 @@ async def test_a_rollup_with_another_genesis_diverges(tmp_path: Path) -> None:
 async def test_a_settlement_chain_with_another_genesis_is_refused(tmp_path: Path) -> None:
     async with settled_and_watched(tmp_path, own_chain=True) as (_, check, rollup):
         assert check._chain is not None
-        check._chain = replace(check._chain, genesis_hash=bytes(32))
+        check._storage = SettledStorage(check._rpc, replace(check._chain, genesis_hash=bytes(32)))
         with pytest.raises(InvalidHeader):
             await check.run([rollup])
 

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 
 from dougong.availability.shares import parse_blobs
 from dougong.errors import InvalidInput
-from dougong.settlement.encoding import extend_inbox_accumulator
-from dougong.types import Blob, InboxMessage, Namespace, NamespaceData, PlacedBlob
+from dougong.settlement.encoding import extend_batch_accumulator, extend_inbox_accumulator
+from dougong.types import BatchReference, Blob, InboxMessage, Namespace, NamespaceData, PlacedBlob
 
 __all__ = [
+    "accumulate_batches",
     "blob_in_shares",
     "fold_messages",
     "signed_batches",
@@ -39,6 +40,15 @@ def signed_batches(found: NamespaceData, sequencer: bytes) -> tuple[PlacedBlob, 
     The signature itself is the availability layer's consensus rule: a version 1 share names who signed the blob's transaction."""
     mine = (placed for placed in found.blobs if placed.blob.share_version == 1 and placed.blob.signer == sequencer)
     return tuple(sorted(mine, key=lambda placed: placed.placement.start_share))
+
+
+def accumulate_batches(accumulator: bytes, batches: Iterable[BatchReference]) -> list[bytes]:
+    """The batch accumulator after one more batch, after two, and so on."""
+    folded = []
+    for batch in batches:
+        accumulator = extend_batch_accumulator(accumulator, batch)
+        folded.append(accumulator)
+    return folded
 
 
 def fold_messages(accumulator: bytes, messages: Iterable[InboxMessage]) -> bytes:

@@ -19,62 +19,22 @@ What then still rests on somebody's word is listed, by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from dougong._native import HeaderInfo, decode_header, verify_account_proof, verify_storage_proof
-from dougong.codec import rlp
+from dougong._native import HeaderInfo
 from dougong.codec.timestamp import NANOSECONDS, format_time
-from dougong.consensus.light import LightClient
-from dougong.crypto.hashing import keccak256
-from dougong.errors import Divergence, InvalidHeader, InvalidInput, InvalidProof
-from dougong.net.jsonrpc import JsonRpc, data, quantity
-from dougong.net.node import NodeClient
-from dougong.services.derivation import fold_messages
+from dougong.errors import Divergence, InvalidProof
+from dougong.net.jsonrpc import JsonRpc, quantity
+from dougong.services.derivation import accumulate_batches, fold_messages
 from dougong.services.light_node import LightNode
-from dougong.services.remote import trusted_genesis
+from dougong.services.settled_storage import EmbeddedChain, SettledStorage
 from dougong.services.threads import in_thread
 from dougong.settlement import proofs as slots
 from dougong.settlement.client import SettlementClient
-from dougong.settlement.encoding import extend_batch_accumulator
 from dougong.types import ZERO_HASH, BatchReference, Claim, ClaimStatus, InboxMessage
 
-__all__ = ["EmbeddedChain", "RollupCheck", "RollupFindings", "SettlementCheck", "SettlementReport", "header_rlp"]
-
-# Ethereum's header fields in their order: name in JSON-RPC, size in bytes (0: a number, None: as it is). Yellow paper, 4.4;
-# EIP-1559, 4895, 4844, 4788, 7685.
-_HEADER_FIELDS: tuple[tuple[str, int | None], ...] = (
-    ("parentHash", 32),
-    ("sha3Uncles", 32),
-    ("miner", 20),
-    ("stateRoot", 32),
-    ("transactionsRoot", 32),
-    ("receiptsRoot", 32),
-    ("logsBloom", 256),
-    ("difficulty", 0),
-    ("number", 0),
-    ("gasLimit", 0),
-    ("gasUsed", 0),
-    ("timestamp", 0),
-    ("extraData", None),
-    ("mixHash", 32),
-    ("nonce", 8),
-    ("baseFeePerGas", 0),
-    ("withdrawalsRoot", 32),
-    ("blobGasUsed", 0),
-    ("excessBlobGas", 0),
-    ("parentBeaconBlockRoot", 32),
-    ("requestsHash", 32),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedChain:
-    """A settlement chain whose headers can be checked: its node, and the genesis hash that is trusted."""
-
-    node: NodeClient
-    genesis_hash: bytes
+__all__ = ["RollupCheck", "RollupFindings", "SettlementCheck", "SettlementReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +90,7 @@ class SettlementCheck:
         self._attestations_contract = attestations
         self._light = light
         self._chain = chain
-        self._client: LightClient | None = None
+        self._storage = SettledStorage(rpc, chain)
         self._settlement = SettlementClient(rpc, settlement)
 
     async def run(self, rollups: Sequence[RollupCheck]) -> SettlementReport:
@@ -162,42 +122,17 @@ class SettlementCheck:
             header.number, header.hash, header.state_root, attested, tuple(findings), tuple(verified), tuple(trusted)
         )
 
-    # --- the block ----------------------------------------------------------------------------------------------------
-
-    async def _header(self) -> HeaderInfo:
-        """The latest EVM block's header, as far as it can be shown."""
-        block_hash = None if self._chain is None else await self._app_hash(self._chain)
-        if block_hash is None:
-            block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
-        else:
-            block = await self._rpc.call("eth_getBlockByHash", "0x" + block_hash.hex(), False)
-        if not isinstance(block, dict):
-            raise InvalidHeader(f"{self._rpc.url} does not have the block that its chain commits to")
-        raw = header_rlp(block)
-        expected = data(block.get("hash"), 32) if block_hash is None else block_hash
-        if keccak256(raw) != expected:
-            raise InvalidHeader(f"{self._rpc.url} gave another header for the block {expected.hex()}")
-        return decode_header(raw)
-
-    async def _app_hash(self, chain: EmbeddedChain) -> bytes:
-        """The EVM block that the last header commits to: a header's app hash is the state after the block before it."""
-        if self._client is None:
-            genesis = await trusted_genesis(chain.node, chain.genesis_hash)
-            self._client = LightClient(genesis, chain.node.signed_header)
-        height = (await chain.node.status()).height
-        return (await self._client.header(height)).app_hash
-
     # --- attestations -------------------------------------------------------------------------------------------------
 
     async def _attested(self) -> tuple[HeaderInfo, int]:
         """A block, and the height of the history that settlement holds in it, which is this node's own."""
-        header = await self._header()
+        header = await self._storage.header()
         # Proven as well: a node that made it smaller could keep a false history from being compared.
-        (last,) = await self._storage(header, self._attestations_contract, [slots.last_height_slot()])
+        (last,) = await self._storage.values(header, self._attestations_contract, [slots.last_height_slot()])
         height = int.from_bytes(last)
         if height == 0:
             return header, 0
-        (root,) = await self._storage(header, self._attestations_contract, [slots.history_root_slot(height)])
+        (root,) = await self._storage.values(header, self._attestations_contract, [slots.history_root_slot(height)])
         await self._light.catch_up(max(height, self._light.height))
         own = await in_thread(self._light.history.root, height)
         if own != root:
@@ -211,20 +146,20 @@ class SettlementCheck:
 
     async def _rollup(self, header: HeaderInfo, rollup: RollupCheck) -> RollupFindings:
         identity = rollup.rollup_id
-        counts = await self._storage(
+        counts = await self._storage.values(
             header,
             self._contract,
             [slots.batch_count_slot(identity), slots.message_count_slot(identity), slots.final_claim_slot(identity)],
         )
         batch_count, message_count, final = int.from_bytes(counts[0]), int.from_bytes(counts[1]), counts[2]
-        accumulators = await self._storage(
+        accumulators = await self._storage.values(
             header,
             self._contract,
             [slots.batch_accumulator_slot(identity, batch_count), slots.inbox_accumulator_slot(identity, message_count)],
         )
         batches = (await self._settlement.batches(identity, 0))[:batch_count]
         messages = (await self._settlement.messages(identity, 0))[:message_count]
-        folded = _fold(batches)
+        folded = [ZERO_HASH, *accumulate_batches(ZERO_HASH, batches)]
         self._same(rollup, "batches", folded[-1], accumulators[0])
         self._same(rollup, "inbox messages", fold_messages(ZERO_HASH, messages), accumulators[1])
         await self._sampled(rollup, batches)
@@ -260,7 +195,7 @@ class SettlementCheck:
         claims: list[Claim] = []
         identity = final
         while identity != ZERO_HASH:
-            (status,) = await self._storage(header, self._contract, [slots.claim_status_slot(identity)])
+            (status,) = await self._storage.values(header, self._contract, [slots.claim_status_slot(identity)])
             if int.from_bytes(status) != ClaimStatus.FINAL:
                 raise InvalidProof(f"claim {identity.hex()} of {rollup.name} is not final where it is said to be")
             claims.append(await self._settlement.claim(identity))
@@ -293,46 +228,6 @@ class SettlementCheck:
     def _same(self, rollup: RollupCheck, what: str, folded: bytes, proven: bytes) -> None:
         if folded != proven:
             raise Divergence(f"the {what} of {rollup.name} fold to {folded.hex()}, settlement holds {proven.hex()}")
-
-    # --- storage ------------------------------------------------------------------------------------------------------
-
-    async def _storage(self, header: HeaderInfo, contract: bytes, wanted: Sequence[bytes]) -> list[bytes]:
-        """The values of the slots in a contract's storage at the block, each proven under its state root."""
-        answer = await self._rpc.call(
-            "eth_getProof", "0x" + contract.hex(), ["0x" + slot.hex() for slot in wanted], hex(header.number)
-        )
-        try:
-            account = [data(node) for node in answer["accountProof"]]
-            storage = [[data(node) for node in entry["proof"]] for entry in answer["storageProof"]]
-        except (KeyError, TypeError) as error:
-            raise InvalidProof(f"{self._rpc.url} answered eth_getProof with something else") from error
-        if len(storage) != len(wanted):
-            raise InvalidProof(f"{len(wanted)} slots were asked for, {len(storage)} came")
-        found = verify_account_proof(header.state_root, contract, account)
-        if found is None:
-            raise InvalidProof(f"there is no contract at {contract.hex()} in block {header.number}")
-        return [verify_storage_proof(found[2], slot, proof) for slot, proof in zip(wanted, storage, strict=True)]
-
-
-def header_rlp(block: Mapping[str, Any]) -> bytes:
-    """A block header's RLP from its JSON-RPC form. Raises `InvalidInput`; whether it is the right one, its hash tells."""
-    fields: list[rlp.Item] = []
-    for name, size in _HEADER_FIELDS:
-        value = block.get(name)
-        if value is None:
-            break  # headers of earlier forks end earlier
-        fields.append(quantity(value) if size == 0 else data(value, size))
-    if len(fields) < 15:
-        raise InvalidInput("a block has too few fields for a header")
-    return rlp.encode(fields)
-
-
-def _fold(batches: Sequence[BatchReference]) -> list[bytes]:
-    """The accumulator after 0, 1, 2, … batches."""
-    folded = [ZERO_HASH]
-    for batch in batches:
-        folded.append(extend_batch_accumulator(folded[-1], batch))
-    return folded
 
 
 def _trust_of(rollup: RollupCheck) -> str:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dougong.errors import Divergence, Unavailable
-from dougong.interfaces import DataAvailability, Settlement
+from dougong.interfaces import DataAvailability
 from dougong.services.derivation import blob_in_shares, signed_batches
 from dougong.services.proven import prove_shares
 from dougong.types import ZERO_HASH, BatchReference, InboxMessage, Namespace, Placement
 
-__all__ = ["BatchSource", "Position", "SettledSource", "SovereignSource"]
+__all__ = ["BatchContract", "BatchSource", "Position", "SettledSource", "SovereignSource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,16 @@ class BatchSource(Protocol):
         ...
 
 
-class BatchContract(Settlement, Protocol):
-    """Settlement, and the contract's own accumulators."""
+class BatchContract(Protocol):
+    """A rollup's inputs as the settlement contract has fixed them, and its accumulators over them."""
+
+    async def batches(self, rollup_id: int, start: int) -> Sequence[BatchReference]:
+        """As `Settlement.batches`: checked against the accumulator."""
+        ...
+
+    async def messages(self, rollup_id: int, start: int) -> Sequence[InboxMessage]:
+        """As `Settlement.messages`: checked against the accumulator."""
+        ...
 
     async def batch_accumulator(self, rollup_id: int, count: int) -> bytes:
         """Over the first `count` batches; zero where there are fewer."""

@@ -26,8 +26,10 @@ from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
 from dougong.services.light_node import LightNode, LightReport
-from dougong.services.light_settlement import EmbeddedChain, RollupCheck, SettlementCheck, SettlementReport
+from dougong.services.light_settlement import RollupCheck, SettlementCheck, SettlementReport
+from dougong.services.proven_settlement import ProvenSettlement
 from dougong.services.remote import REMOTE_TABLES, RemoteSquare
+from dougong.services.settled_storage import EmbeddedChain, SettledStorage
 from dougong.services.sources import BatchSource, Position, SettledSource, SovereignSource
 from dougong.services.threads import in_thread
 from dougong.services.verifying_node import ClaimWatch, VerifyingNode
@@ -178,9 +180,14 @@ async def full_node(api: str, trust: Trust, name: str, folder: Path) -> AsyncIte
             settlement = trust.settlement[rollup.settlement]
             url = settlement.url or f"{api}/{rollup.settlement}"
             rpc = await closing.enter_async_context(JsonRpc(url, transport=meter))
+            chain = None
+            if settlement.genesis is not None:
+                headers = await closing.enter_async_context(NodeClient(url))
+                chain = EmbeddedChain(headers, bytes.fromhex(settlement.genesis))
             client = SettlementClient(rpc, bytes.fromhex(settlement.contract))
-            source = SettledSource(client, square, rollup_id=rollup.rollup_id, da_id=square.da_id, namespace=namespace)
-            claims = ClaimWatch(client, rollup_id=rollup.rollup_id)
+            proven = ProvenSettlement(client, SettledStorage(rpc, chain))
+            source = SettledSource(proven, square, rollup_id=rollup.rollup_id, da_id=square.da_id, namespace=namespace)
+            claims = ClaimWatch(proven, rollup_id=rollup.rollup_id)
         counted = _Counted(source)
         verifying = await VerifyingNode.open(
             folder, json.dumps(document["evm"]), counted, claims=claims, name=name, poll_s=POLL_S
