@@ -43,10 +43,10 @@ async def test_the_main_job(tmp_path: Path) -> None:
     assert figures["light"]["cells"] > 0
     assert figures["light"]["attested_height"] > 0
     assert figures["claims_checked"] >= 2
-    assert figures["full"]["free"]["claims_checked"] == 0
+    assert figures["verifying"]["free"]["claims_checked"] == 0
     for name in ("alpha", "beta", "free"):
-        assert figures["full"][name]["block_hash"] == figures["roots"][name] or name == "beta"
-        assert figures["full"][name]["batches"] > 0
+        assert figures["verifying"][name]["block_hash"] == figures["roots"][name] or name == "beta"
+        assert figures["verifying"][name]["batches"] > 0
     gas = figures["settlement_gas"]
     assert {"attest", "append_batch", "post_claim", "finalize", "deposit", "withdraw", "force", "deploy"} <= set(gas)
     assert all(entry["gas"] >= 21_000 * entry["count"] > 0 for entry in gas.values())

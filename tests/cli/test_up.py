@@ -265,11 +265,10 @@ async def test_killed_under_load_it_keeps_what_it_acknowledged(tmp_path: Path) -
             receipts = await chain.included(sorted(hashes))
             assert len(receipts) == len(hashes) >= 150
             height = max(int(receipt["blockNumber"], 16) for receipt in receipts)
-            folder = tmp_path / f"full-{name}"
+            folder = tmp_path / f"verifying-{name}"
             await asyncio.to_thread(folder.mkdir)
-            report = await node_report(
-                f"full-{name}", folder, "full-node", name, "--until", str(height), *trust, "--folder", str(folder / "store")
-            )
+            store = ("--folder", str(folder / "store"))
+            report = await node_report(folder.name, folder, "verifying-node", name, "--until", str(height), *trust, *store)
             assert report["block_hash"] == (await chain.block_hash(height)).hex()
             await chain.aclose()
 

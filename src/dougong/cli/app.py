@@ -86,8 +86,8 @@ def light_node(
     light_node_command(stack, api, trust, folder, once=once, as_json=as_json)
 
 
-@app.command("full-node")
-def full_node(
+@app.command("verifying-node")
+def verifying_node(
     rollup: Annotated[str, typer.Argument(help="The rollup's name.")],
     folder: Folder,
     stack: StackFile = None,
@@ -97,9 +97,9 @@ def full_node(
     as_json: Json = False,
 ) -> None:
     """Rebuild a rollup from DA and settlement alone, and hold its claims to the result."""
-    from dougong.cli.nodes import full_node_command
+    from dougong.cli.nodes import verifying_node_command
 
-    full_node_command(rollup, stack, api, trust, folder, until=until, as_json=as_json)
+    verifying_node_command(rollup, stack, api, trust, folder, until=until, as_json=as_json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`dougong verify`, `dougong light-node` and `dougong full-node`: checking a stack that runs elsewhere."""
+"""`dougong verify`, `dougong light-node` and `dougong verifying-node`: checking a stack that runs elsewhere."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dougong.cli.output import print_json
 from dougong.errors import NotFound
 from dougong.stack.disk import Disk
 from dougong.stack.events import Event
-from dougong.stack.nodes import LightFindings, full_node, light_check
+from dougong.stack.nodes import LightFindings, light_check, verifying_node
 from dougong.stack.reading import load
 from dougong.stack.trust import Trust, read_trust
 
-__all__ = ["full_node_command", "light_node_command", "locate", "verify_command"]
+__all__ = ["light_node_command", "locate", "verify_command", "verifying_node_command"]
 
 FOLLOW_S = 1.0
 
@@ -40,12 +40,12 @@ def light_node_command(
         run(_light_follow(url, trust, folder, as_json=as_json))
 
 
-def full_node_command(
+def verifying_node_command(
     rollup: str, stack: Path | None, api: str | None, trust_file: Path | None, folder: Path, *, until: int | None, as_json: bool
 ) -> None:
     """Rebuilds a rollup; ends at block `until`, if that is given."""
     url, trust = locate(stack, api, trust_file)
-    run(_full(url, trust, rollup, folder, until, as_json=as_json))
+    run(_verifying(url, trust, rollup, folder, until, as_json=as_json))
 
 
 def locate(stack: Path | None, api: str | None, trust_file: Path | None) -> tuple[str, Trust]:
@@ -118,8 +118,8 @@ async def _light_follow(url: str, trust: Trust, folder: Path, *, as_json: bool) 
             await asyncio.sleep(FOLLOW_S)
 
 
-async def _full(url: str, trust: Trust, rollup: str, folder: Path, until: int | None, *, as_json: bool) -> None:
-    async with full_node(url, trust, rollup, folder) as node:
+async def _verifying(url: str, trust: Trust, rollup: str, folder: Path, until: int | None, *, as_json: bool) -> None:
+    async with verifying_node(url, trust, rollup, folder) as node:
         height = 0
         while True:
             await node.reach(height + 1 if until is None else until)

@@ -1,4 +1,4 @@
-"""The node API: what a light client, a full node and a batcher ask of a consensus-ordered chain and of a DA chain.
+"""The node API: what a light client, a verifying node and a batcher ask of a consensus-ordered chain and of a DA chain.
 
     methods = consensus_methods(genesis.raw, chain).include(availability_methods(layer, chain))
     server.mount("square", methods, chain_health(chain))

@@ -2,7 +2,7 @@
 
     async with light_check(api, trust, folder) as check:
         findings = await check()                      # again for what is new since
-    async with full_node(api, trust, "alpha", folder) as node:
+    async with verifying_node(api, trust, "alpha", folder) as node:
         await node.reach(120)
 
 Both start from a trust file and an empty folder, and see the stack through sockets only; `api` is its URL without a chain's path.
@@ -38,7 +38,7 @@ from dougong.stack.trust import RollupTrust, Trust
 from dougong.store import Store
 from dougong.types import BatchReference, InboxMessage, Namespace
 
-__all__ = ["FullNode", "LightCheck", "full_node", "light_check", "rollup_document"]
+__all__ = ["LightCheck", "MeteredNode", "light_check", "rollup_document", "verifying_node"]
 
 POLL_S = 0.2
 SHARE_BYTES = 512
@@ -116,10 +116,10 @@ def _rollups_on(trust: Trust, settlement: str, square: str) -> list[RollupCheck]
     ]
 
 
-# --- full -----------------------------------------------------------------------------------------------------------
+# --- verifying -----------------------------------------------------------------------------------------------------------
 
 
-class FullNode:
+class MeteredNode:
     """A verifying node and what it has spent. `batch_bytes` are the blobs' own, `share_bytes` the shares' that hold them."""
 
     def __init__(self, node: VerifyingNode, source: _Counted, square: NodeClient, meter: Meter) -> None:
@@ -157,7 +157,7 @@ class FullNode:
 
 
 @asynccontextmanager
-async def full_node(api: str, trust: Trust, name: str, folder: Path) -> AsyncIterator[FullNode]:
+async def verifying_node(api: str, trust: Trust, name: str, folder: Path) -> AsyncIterator[MeteredNode]:
     """Raises `NotFound` for a rollup that the trust file does not have, `InvalidHeader` where the stack serves another."""
     rollup = trust.rollup.get(name)
     if rollup is None:
@@ -195,7 +195,7 @@ async def full_node(api: str, trust: Trust, name: str, folder: Path) -> AsyncIte
         closing.push_async_callback(verifying.close)
         if verifying.evm.genesis_hash.hex() != rollup.state:
             raise Divergence(f"{name}'s genesis document makes the block {verifying.evm.genesis_hash.hex()}, not {rollup.state}")
-        yield FullNode(verifying, counted, node, meter)
+        yield MeteredNode(verifying, counted, node, meter)
 
 
 async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
     demo(Options(transactions=2_400, accounts=120), keep=None, as_json=False)
 
-The stack is a process (`dougong up`), the light node and the full nodes are processes; this one is their users.
+The stack is a process (`dougong up`), the light node and the verifying nodes are processes; this one is their users.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ async def gather(scene: Scene, seconds: dict[str, float]) -> dict[str, Any]:
     settled = sum(rollup.chain.sent for rollup in scene.settled)
     transactions = sum(rollup.chain.sent for rollup in scene.rollups)
     raw = sum(rollup.chain.sent_bytes for rollup in scene.rollups)
-    full = [rollup.facts["full"] for rollup in scene.rollups]
-    batch_bytes, share_bytes = (sum(report[name] for report in full) for name in ("batch_bytes", "share_bytes"))
+    verifying = [rollup.facts["verifying"] for rollup in scene.rollups]
+    batch_bytes, share_bytes = (sum(report[name] for report in verifying) for name in ("batch_bytes", "share_bytes"))
     light = scene.facts["light"]
     return scene.figures | {
         "transactions": transactions,
@@ -39,10 +39,10 @@ async def gather(scene: Scene, seconds: dict[str, float]) -> dict[str, Any]:
         "settlement_gas": gas,
         "settlement_gas_per_transaction": round(operating / settled),
         "light": {name: light[name] for name in ("bytes_received", "seconds", "cells", "confidence", "attested_height")},
-        "full": {rollup.name: rollup.facts["full"] for rollup in scene.rollups},
-        "full_bytes_received": sum(report["bytes_received"] for report in full),
-        "full_seconds": round(sum(report["seconds"] for report in full), 3),
-        "claims_checked": sum(report["claims_checked"] for report in full),
+        "verifying": {rollup.name: rollup.facts["verifying"] for rollup in scene.rollups},
+        "verifying_bytes_received": sum(report["bytes_received"] for report in verifying),
+        "verifying_seconds": round(sum(report["seconds"] for report in verifying), 3),
+        "claims_checked": sum(report["claims_checked"] for report in verifying),
         "roots": {rollup.name: rollup.facts["root"] for rollup in scene.rollups},
         "seconds": {name: round(spent, 2) for name, spent in seconds.items()},
         "seconds_total": round(sum(seconds.values()), 2),
@@ -83,7 +83,7 @@ def table(figures: dict[str, Any]) -> Any:
     shown = Table(
         "figure", "value", title="Two settled rollups and a sovereign one, from deposit to withdrawal", title_justify="left"
     )
-    light, full = figures["light"], figures["full"]
+    light, verifying = figures["light"], figures["verifying"]
     by_rollup = ", ".join(f"{name} {count:,}" for name, count in figures["transactions_of"].items())
     rows = [
         ("transactions", f"{figures['transactions']:,} ({by_rollup})"),
@@ -102,12 +102,13 @@ def table(figures: dict[str, Any]) -> Any:
         ),
         ("light node", f"{light['bytes_received']:,} bytes, {light['seconds']} s, {light['cells']:,} cells sampled"),
         (
-            "full nodes",
-            f"{figures['full_bytes_received']:,} bytes, {figures['full_seconds']} s, {figures['claims_checked']} claims checked",
+            "verifying nodes",
+            f"{figures['verifying_bytes_received']:,} bytes, {figures['verifying_seconds']} s, "
+            f"{figures['claims_checked']} claims checked",
         ),
         *(
             (f"{name}, block {report['height']}", f"{report['block_hash'][:16]}… to its sequencer and to who rebuilt it")
-            for name, report in full.items()
+            for name, report in verifying.items()
         ),
         ("forced in past the sequencer", f"{figures['forced_transactions']} transaction"),
         ("withdrawn", f"{figures['withdrawn_wei'] / 10**18:g} ETH; again: refused"),

@@ -179,8 +179,8 @@ async def settle(scene: Scene) -> None:
 
 
 async def check(scene: Scene) -> None:
-    """Others look: a light node samples every square and checks settlement; a full node for each rollup rebuilds it from DA and
-    settlement alone. Each is a process of its own that starts from the trust file and an empty folder."""
+    """Others look: a light node samples every square and checks settlement; a verifying node for each rollup rebuilds it from DA
+    and settlement alone. Each is a process of its own that starts from the trust file and an empty folder."""
     trust = scene.folder / "data" / "trust.json"
 
     async def node(name: str, *arguments: str) -> dict[str, Any]:
@@ -188,10 +188,10 @@ async def check(scene: Scene) -> None:
         shared = ("--api", scene.api, "--trust", str(trust), "--folder", str(folder / "store"))
         return await node_report(name, folder, *arguments, *shared)
 
-    async def full(rollup: Rollup) -> None:
+    async def verifying(rollup: Rollup) -> None:
         height = int(rollup.facts["height"])
-        report = await node(f"full-{rollup.name}", "full-node", rollup.name, "--until", str(height))
-        rollup.facts["full"] = report
+        report = await node(f"verifying-{rollup.name}", "verifying-node", rollup.name, "--until", str(height))
+        rollup.facts["verifying"] = report
         if report["block_hash"] != rollup.facts["root"]:
             raise Divergence(
                 f"block {height} of {rollup.name} is {rollup.facts['root']} to its sequencer and {report['block_hash']} to those "
@@ -201,7 +201,7 @@ async def check(scene: Scene) -> None:
     async with asyncio.TaskGroup() as group:
         light = group.create_task(node("light", "light-node", "--once"))
         for rollup in scene.rollups:
-            group.create_task(full(rollup))
+            group.create_task(verifying(rollup))
     scene.facts["light"] = light.result()
 
 
