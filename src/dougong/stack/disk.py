@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dougong.errors import Rejected, StoreError
+from dougong.store.files import write_durably
 
 __all__ = ["Disk"]
 
@@ -79,19 +80,9 @@ class Disk:
 
     def write(self, path: Path, content: bytes) -> None:
         """Durable when it returns; after a crash in it, the old content or the new."""
-        draft = path.with_name(path.name + ".draft")
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            write_durably(path, content)
 
 
 @contextmanager

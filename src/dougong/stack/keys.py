@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
 from dougong.errors import StoreCorrupt, StoreError
+from dougong.store.files import write_durably
 
 __all__ = ["DEV_ACCOUNTS", "Keyring"]
 
@@ -91,17 +92,5 @@ def _read(path: Path) -> bytes:
 def _make(path: Path) -> bytes:
     """Durable before it is used: a chain that names a key which the disk then forgets is lost."""
     secret = os.urandom(32)  # above the group's order once in 2**128 draws; Secp256k1Key would refuse it
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secret.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_durably(path, f"{secret.hex()}\n".encode(), mode=0o600)
     return secret
