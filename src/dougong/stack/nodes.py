@@ -34,7 +34,7 @@ from dougong.services.sources import BatchSource, Position, SettledSource, Sover
 from dougong.services.threads import in_thread
 from dougong.services.verifying_node import ClaimWatch, VerifyingNode
 from dougong.settlement.client import SettlementClient
-from dougong.stack.trust import RollupTrust, Trust
+from dougong.stack.trust import RollupTrust, SettlementTrust, Trust
 from dougong.store import Store
 from dougong.types import BatchReference, InboxMessage, Namespace
 
@@ -97,10 +97,7 @@ async def light_check(api: str, trust: Trust, folder: Path) -> AsyncIterator[Lig
         for name, settlement in trust.settlement.items():
             url = settlement.url or f"{api}/{name}"
             rpc = await closing.enter_async_context(JsonRpc(url))
-            chain = None
-            if settlement.genesis is not None:
-                node = await closing.enter_async_context(NodeClient(url))
-                chain = EmbeddedChain(node, bytes.fromhex(settlement.genesis))
+            chain = await _embedded(closing, settlement, url)
             for square, attestations in settlement.attestations.items():
                 contracts = bytes.fromhex(settlement.contract), bytes.fromhex(attestations)
                 check = SettlementCheck(rpc, *contracts, lights[square], chain=chain)
@@ -114,6 +111,16 @@ def _rollups_on(trust: Trust, settlement: str, square: str) -> list[RollupCheck]
         for name, rollup in trust.rollup.items()
         if rollup.rollup_id is not None and (rollup.settlement, rollup.availability) == (settlement, square)
     ]
+
+
+async def _embedded(
+    closing: AsyncExitStack, settlement: SettlementTrust, url: str, transport: httpx.AsyncBaseTransport | None = None
+) -> EmbeddedChain | None:
+    """The settlement chain whose headers `url` shows; None for an Ethereum node, whose consensus is not checked."""
+    if settlement.genesis is None:
+        return None
+    node = await closing.enter_async_context(NodeClient(url, transport=transport))
+    return EmbeddedChain(node, bytes.fromhex(settlement.genesis))
 
 
 # --- verifying -----------------------------------------------------------------------------------------------------------
@@ -180,10 +187,7 @@ async def verifying_node(api: str, trust: Trust, name: str, folder: Path) -> Asy
             settlement = trust.settlement[rollup.settlement]
             url = settlement.url or f"{api}/{rollup.settlement}"
             rpc = await closing.enter_async_context(JsonRpc(url, transport=meter))
-            chain = None
-            if settlement.genesis is not None:
-                headers = await closing.enter_async_context(NodeClient(url))
-                chain = EmbeddedChain(headers, bytes.fromhex(settlement.genesis))
+            chain = await _embedded(closing, settlement, url, meter)  # on the same bill
             client = SettlementClient(rpc, bytes.fromhex(settlement.contract))
             proven = ProvenSettlement(client, SettledStorage(rpc, chain))
             source = SettledSource(proven, square, rollup_id=rollup.rollup_id, da_id=square.da_id, namespace=namespace)
