@@ -9,7 +9,7 @@ contract's accumulators are proven (settled_storage.py): the node can withhold a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dougong.errors import InvalidProof, Unavailable
 from dougong.services.derivation import accumulate_batches, fold_messages
@@ -40,28 +40,21 @@ class ProvenSettlement:
 
     async def batches(self, rollup_id: int, start: int) -> Sequence[BatchReference]:
         """Up to the last block that the chain's headers commit to: the newest batch may come one block later."""
-        (raw_count,) = await self._values([slots.batch_count_slot(rollup_id)])
-        count = int.from_bytes(raw_count)
-        if count <= start:
+        before, after, count = await self._range(slots.batch_count_slot, slots.batch_accumulator_slot, rollup_id, start)
+        if not count:
             return ()
-        found = (await self._client.batches(rollup_id, start))[: count - start]
-        before, after = await self._values(
-            [slots.batch_accumulator_slot(rollup_id, start), slots.batch_accumulator_slot(rollup_id, count)]
-        )
-        self._whole(rollup_id, "batches", len(found), count - start)
+        found = (await self._client.batches(rollup_id, start))[:count]
+        self._whole(rollup_id, "batches", len(found), count)
         self._same(rollup_id, "batches", accumulate_batches(before, found)[-1], after)
         return found
 
     async def messages(self, rollup_id: int, start: int) -> Sequence[InboxMessage]:
-        (raw_count,) = await self._values([slots.message_count_slot(rollup_id)])
-        count = int.from_bytes(raw_count)
-        if count <= start:
+        """Up to the same block as `batches`."""
+        before, after, count = await self._range(slots.message_count_slot, slots.inbox_accumulator_slot, rollup_id, start)
+        if not count:
             return ()
-        found = (await self._client.messages(rollup_id, start))[: count - start]
-        before, after = await self._values(
-            [slots.inbox_accumulator_slot(rollup_id, start), slots.inbox_accumulator_slot(rollup_id, count)]
-        )
-        self._whole(rollup_id, "inbox messages", len(found), count - start)
+        found = (await self._client.messages(rollup_id, start))[:count]
+        self._whole(rollup_id, "inbox messages", len(found), count)
         self._same(rollup_id, "inbox messages", fold_messages(before, found), after)
         return found
 
@@ -70,13 +63,23 @@ class ProvenSettlement:
         return await self._client.claims(rollup_id, first_block)
 
     async def _accumulator(self, slot: bytes, count: int) -> bytes:
-        (value,) = await self._values([slot])
+        (value,) = await self._storage.values(await self._storage.header(), self._client.contract, [slot])
         if count and value == ZERO_HASH:
             raise Unavailable(f"the settlement node is behind: its chain has not come to entry {count} of an accumulator yet")
         return value
 
-    async def _values(self, wanted: Sequence[bytes]) -> list[bytes]:
-        return await self._storage.values(await self._storage.header(), self._client.contract, wanted)
+    async def _range(
+        self, count_slot: Callable[[int], bytes], accumulator_slot: Callable[[int, int], bytes], rollup_id: int, start: int
+    ) -> tuple[bytes, bytes, int]:
+        """The accumulators over the first `start` entries and over all of them, in one block, and how many lie between."""
+        header = await self._storage.header()
+        (raw_count,) = await self._storage.values(header, self._client.contract, [count_slot(rollup_id)])
+        count = int.from_bytes(raw_count)
+        if count <= start:
+            return ZERO_HASH, ZERO_HASH, 0
+        ends = [accumulator_slot(rollup_id, start), accumulator_slot(rollup_id, count)]
+        before, after = await self._storage.values(header, self._client.contract, ends)
+        return before, after, count - start
 
     def _whole(self, rollup_id: int, what: str, found: int, wanted: int) -> None:
         if found < wanted:
