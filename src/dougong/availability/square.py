@@ -32,7 +32,6 @@ from dougong.errors import DougongError, InvalidInput, NotFound, Unavailable
 from dougong.types import (
     Cell,
     DataHeader,
-    MerkleProof,
     Namespace,
     NamespaceData,
     NamespaceRow,
@@ -141,10 +140,6 @@ class ServedSquare:
                 )
             )
         return ShareProof(header.data_root, tuple(rows))
-
-    def prove_row(self, row: int) -> MerkleProof:
-        """The row root's proof under the data root."""
-        return merkle.prove((*self.header.row_roots, *self.header.column_roots), row)
 
     def namespace_data(self, namespace: Namespace) -> NamespaceData:
         """All that the square has of a namespace, with the proof of completeness. Raises `InvalidInput` for a namespace whose

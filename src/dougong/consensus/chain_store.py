@@ -59,9 +59,6 @@ class ChainStore:
     def last_height(self) -> int:
         return self._last("headers")
 
-    def last_result(self) -> int:
-        return self._last("results")
-
     def _last(self, table: str) -> int:
         entries = self.store.items(table, reverse=True, limit=1)
         return int.from_bytes(entries[0][0]) if entries else 0

@@ -26,7 +26,6 @@ from dougong.types import ADDRESS_BYTES, Validator
 
 PRECOMMIT = 2
 MAX_COMMIT_SIGNATURES = 10_000
-TWO_THIRDS = Fraction(2, 3)
 
 
 class BlockIdFlag(IntEnum):

@@ -35,7 +35,7 @@ from dougong.services.sources import BatchSource, Position
 from dougong.services.threads import in_thread
 from dougong.settlement.encoding import extend_batch_accumulator
 from dougong.store import Store, height_key
-from dougong.types import BatchReference, InboxMessage, Placement, StateCommitment
+from dougong.types import BatchReference, InboxMessage, Placement
 
 __all__ = ["FOLLOWER_TABLES", "Follower", "OwnBatch", "OwnBlocks"]
 
@@ -162,13 +162,6 @@ class Follower:
             raise NotFound(f"batch {index} has not been derived here yet")
         record = unpack(raw)
         return unpack_reference(record["reference"]), _unpack_position(record["after"])
-
-    def state_after(self, batches: int) -> StateCommitment:
-        """The commitment after the first `batches` batches. Raises `NotFound`."""
-        if batches == 0:
-            raise NotFound("no batch, no state but the genesis")
-        position = self.record(batches - 1)[1]
-        return StateCommitment(position.number, position.state, position.outbox_root, position.inbox_end)
 
     async def _step_back(self) -> None:
         """To the position before the last batch, which is no longer what settlement has."""

@@ -120,7 +120,3 @@ def table(figures: dict[str, Any]) -> Any:
         shown.add_row(name, f"{spent:.2f} s")
     shown.add_row("total", f"{figures['seconds_total']:.2f} s", style="bold")
     return shown
-
-
-def _agreed(block_hash: str) -> str:
-    return f"{block_hash[:16]}… to its sequencer and to who rebuilt it"
