@@ -55,6 +55,14 @@ class Rejected(DougongError):
     """The other side understood and refused: a reverted call, a full mempool, a nonce already used."""
 
 
+class Underpaid(Rejected):
+    """A fee below what the layer asks now. `wanted` is the total that would do, in the layer's smallest unit."""
+
+    def __init__(self, message: str, wanted: int, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.wanted = wanted
+
+
 class StoreError(DougongError):
     """The local store failed; what had been acknowledged is still in it unless this is `StoreCorrupt`."""
 

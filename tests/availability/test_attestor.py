@@ -19,7 +19,7 @@ from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key, recover_address
 from dougong.errors import Divergence, DougongError, InvalidHeader, InvalidInput, NotFound, StoreCorrupt
 from dougong.store import Store, height_key
-from dougong.types import Blob, DataHeader, Namespace
+from dougong.types import Blob, Namespace, SquareHeader
 
 KEY = Secp256k1Key(b"\3" * 32)
 DA_ID, NEXT = sha256(b"genesis"), sha256(b"set")
@@ -82,7 +82,7 @@ def test_another_history_for_a_signed_height_is_not_signed(tmp_path: Path) -> No
         attestor.sign(1, NEXT)
 
 
-def false_headers(honest: DataHeader) -> list[DataHeader]:
+def false_headers(honest: SquareHeader) -> list[SquareHeader]:
     rows, columns = honest.row_roots, honest.column_roots
     return [
         replace(honest, data_root=bytes(32)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
@@ -10,10 +10,11 @@ import pytest
 
 import dougong.availability
 from dougong.availability import BlobTx, ServedSquare, SquareBuilder, check_blob_format
+from dougong.availability.reading import blob_in_shares, holds, shares_at
 from dougong.errors import InvalidBlob, InvalidInput, NotFound
 from dougong.interfaces import DataAvailability
 from dougong.testing import check_availability
-from dougong.types import Blob, Cell, DataHeader, Namespace, NamespaceData, Placement, ShareProof
+from dougong.types import Blob, Namespace, Placement, Quote, ShareProof, SquareCell, SquareHeader, SquareNamespaceData
 
 LIMIT = 20_000
 
@@ -24,7 +25,7 @@ class Shelf:
     def __init__(self) -> None:
         self.blocks: list[ServedSquare] = []
 
-    async def submit(self, blob: Blob) -> Placement:
+    async def submit(self, blob: Blob, *, budget: int | None = None) -> Placement:
         check_blob_format(blob)
         if len(blob.data) > LIMIT:
             raise InvalidBlob(f"a blob is at most {LIMIT} bytes")
@@ -39,37 +40,43 @@ class Shelf:
             raise NotFound(f"no block at height {height}")
         return self.blocks[height - 1]
 
-    async def header(self, height: int) -> DataHeader:
+    async def header(self, height: int) -> SquareHeader:
         return self.at(height).header
 
     async def latest(self) -> int:
         return len(self.blocks)
 
-    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+    async def blobs(self, height: int, namespace: Namespace) -> SquareNamespaceData:
         return self.at(height).namespace_data(namespace)
 
     async def prove(self, placement: Placement) -> ShareProof:
         return self.at(placement.height).prove(placement)
 
-    async def sample(self, height: int, row: int, column: int) -> Cell:
+    async def sample(self, height: int, row: int, column: int) -> SquareCell:
         return self.at(height).cell(row, column)
 
-    async def shares(self, height: int) -> Sequence[bytes]:
-        return self.at(height).original()
+    async def blob(self, placement: Placement, namespace: Namespace) -> Blob | None:
+        square = self.at(placement.height)
+        if not holds(square.header, placement):
+            return None
+        return blob_in_shares(shares_at(placement, square.prove(placement)), namespace)
+
+    async def quote(self, size: int) -> Quote:
+        return Quote(0, "utia", 1, LIMIT)
 
 
 class LeavesOut(Shelf):
-    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+    async def blobs(self, height: int, namespace: Namespace) -> SquareNamespaceData:
         return replace(await super().blobs(height, namespace), blobs=(), rows=())
 
 
 class AnswersForAnotherCell(Shelf):
-    async def sample(self, height: int, row: int, column: int) -> Cell:
+    async def sample(self, height: int, row: int, column: int) -> SquareCell:
         return await super().sample(height, column, row)
 
 
 class TakesTooMuch(Shelf):
-    async def submit(self, blob: Blob) -> Placement:
+    async def submit(self, blob: Blob, *, budget: int | None = None) -> Placement:
         return await super().submit(replace(blob, data=blob.data[:LIMIT]))
 
 

@@ -29,7 +29,7 @@ from dougong.availability.nmt import inner_node, leaf_node, verify_namespace, ve
 from dougong.availability.shares import share_namespace
 from dougong.errors import InvalidHeader, InvalidInput, InvalidProof, NotFound
 from dougong.testing.mutations import mutations
-from dougong.types import Blob, Cell, DataHeader, Namespace, NamespaceData, NmtProof, Placement
+from dougong.types import Blob, Namespace, NmtProof, Placement, SquareCell, SquareHeader, SquareNamespaceData
 
 
 def square_data() -> bytes:
@@ -69,7 +69,7 @@ def test_headers() -> None:
         if replace(changed, height=HEADER.height, time_ns=HEADER.time_ns) != HEADER:
             assert refused(verify_header, changed)
     with pytest.raises(InvalidHeader):
-        verify_header(DataHeader(1, 0, HEADER.data_root, HEADER.column_roots, HEADER.row_roots))
+        verify_header(SquareHeader(1, 0, HEADER.data_root, HEADER.column_roots, HEADER.row_roots))
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -96,7 +96,7 @@ def test_no_changed_cell_is_accepted(place: tuple[int, int], axis: int) -> None:
 
 def test_a_cell_of_an_original_share_cannot_pose_as_parity() -> None:
     honest = SERVED.cell(0, 0)
-    moved = Cell(0, K, honest.share, 0, replace(honest.proof, start=K, end=K + 1))
+    moved = SquareCell(0, K, honest.share, 0, replace(honest.proof, start=K, end=K + 1))
     assert refused(verify_cell, HEADER, moved)
 
 
@@ -209,7 +209,7 @@ def test_leaving_out_is_refused_even_with_a_true_range_proof() -> None:
                 verify_range(HEADER.row_roots[entry.row], [leaf_node(namespace.raw, s) for s in shares], part.proof, 2 * K)
                 rows = (*data.rows[:number], part, *data.rows[number + 1 :])
                 for blobs in (data.blobs, data.blobs[:-1], ()):
-                    cut = NamespaceData(7, namespace, blobs, rows)
+                    cut = SquareNamespaceData(7, namespace, blobs, rows)
                     assert refused(verify_namespace_data, HEADER, cut)
 
 
@@ -249,7 +249,7 @@ def test_verifiers_raise_nothing_but_invalid_proof(start: int, end: int, nodes: 
     row = replace(honest.rows[0], proof=proof, shares=(share,))
     share_proof = SERVED.prove(every_blob()[0][0])
     part = replace(share_proof.rows[0], nmt_proof=proof, shares=(share,), row_root=leaf)
-    assert refused(verify_cell, HEADER, Cell(start, end, share, 0, proof))
+    assert refused(verify_cell, HEADER, SquareCell(start, end, share, 0, proof))
     assert refused(verify_namespace_data, HEADER, replace(honest, rows=(row,)))
     assert refused(verify_share_proof, replace(share_proof, rows=(part,)))
 

@@ -14,7 +14,7 @@ from dougong.availability.namespaces import PARITY
 from dougong.availability.nmt import leaf_node, root_of_nodes
 from dougong.availability.sampling import withheld_cells
 from dougong.errors import InvalidHeader, InvalidInput
-from dougong.types import DataHeader
+from dougong.types import SquareHeader
 
 SHARES = [(256 + n // 3).to_bytes(29, "big") + shake_256(bytes([n])).digest(483) for n in range(64)]
 SERVED = ServedSquare.extend(b"".join(SHARES), height=7, time_ns=1)
@@ -68,7 +68,7 @@ def test_repair_at_the_ends_of_both_fields(k: int) -> None:
     assert repaired.extended.axis(1, 2 * k - 1) == served.extended.axis(1, 2 * k - 1)
 
 
-def roots_of(cells: list[bytes], k: int) -> DataHeader:
+def roots_of(cells: list[bytes], k: int) -> SquareHeader:
     """The header of any cells, codeword or not: what a dishonest producer signs."""
     width = 2 * k
 
@@ -78,7 +78,7 @@ def roots_of(cells: list[bytes], k: int) -> DataHeader:
 
     rows = tuple(root_of_nodes([node(i, j) for j in range(width)]) for i in range(width))
     columns = tuple(root_of_nodes([node(i, j) for i in range(width)]) for j in range(width))
-    return DataHeader(7, 1, data_root(rows, columns), rows, columns)
+    return SquareHeader(7, 1, data_root(rows, columns), rows, columns)
 
 
 @pytest.mark.parametrize("place", [(2, 3), (2, K + 3), (K + 2, 3), (WIDTH - 1, WIDTH - 1)])
@@ -112,7 +112,7 @@ def test_a_codeword_under_another_root_is_evidence_too() -> None:
     """The producer signed a row root that is not that of its row."""
     rows = list(SERVED.header.row_roots)
     rows[3] = rows[2]
-    header = DataHeader(7, 1, data_root(rows, SERVED.header.column_roots), tuple(rows), SERVED.header.column_roots)
+    header = SquareHeader(7, 1, data_root(rows, SERVED.header.column_roots), tuple(rows), SERVED.header.column_roots)
     cells: list[bytes | None] = [None if n // WIDTH == 3 and n % WIDTH < K else cell for n, cell in enumerate(CELLS)]
     with pytest.raises(BadEncoding) as caught:
         ServedSquare.repair(header, cells)
@@ -126,7 +126,7 @@ def test_wrong_shapes_are_refused() -> None:
         with pytest.raises(InvalidInput):
             ServedSquare.repair(header, list(cells))
     with pytest.raises(InvalidHeader):
-        ServedSquare.repair(DataHeader(7, 1, bytes(32), header.row_roots, header.column_roots), list(CELLS))
+        ServedSquare.repair(SquareHeader(7, 1, bytes(32), header.row_roots, header.column_roots), list(CELLS))
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 513, 512 * 2, 512 * 9, 512 * 36])

@@ -283,7 +283,7 @@ async def rollup_up(
     if world is not None and settlement is not None:
         attested = AttestationsClient(world.rpc, world.attestations)
         history = DataRootHistory(da)
-        fix = SettledFix(settlement, attested, da, history, rollup_id=world.rollup_id, poll_s=0.02)
+        fix = SettledFix(settlement, attested, world.da(SEQUENCER), history, rollup_id=world.rollup_id, poll_s=0.02)
         proposing = await world.client(PROPOSER)
         proposer_config = ProposerConfig(
             world.deployer.chain_id, world.settlement, world.rollup_id, evm.genesis_hash, claim_interval=0.0, poll_s=0.02

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -12,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from dougong.availability.layer import SquareClient
 from dougong.errors import Unavailable
 from dougong.services.supervisor import Backoff, Supervisor
-from dougong.types import Blob, Cell, DataHeader, Namespace, NamespaceData, Placement, ShareProof
+from dougong.types import Blob, BlobProof, Cell, DataHeader, Namespace, NamespaceData, Placement, Quote
 from tests.services.settled import (
     SEQUENCER,
     Crash,
@@ -176,7 +175,7 @@ class FailingDa:
         self._da = da
         self._faults = faults
 
-    async def submit(self, blob: Blob) -> Placement:
+    async def submit(self, blob: Blob, *, budget: int | None = None) -> Placement:
         fault = self._faults.pop(0) if self._faults else ""
         if fault == "before":
             raise Unavailable("the DA node is away")
@@ -197,14 +196,17 @@ class FailingDa:
             raise Unavailable("the DA node is away again")
         return await self._da.blobs(height, namespace)
 
-    async def prove(self, placement: Placement) -> ShareProof:
+    async def prove(self, placement: Placement) -> BlobProof:
         return await self._da.prove(placement)
+
+    async def blob(self, placement: Placement, namespace: Namespace) -> Blob | None:
+        return await self._da.blob(placement, namespace)
+
+    async def quote(self, size: int) -> Quote:
+        return await self._da.quote(size)
 
     async def sample(self, height: int, row: int, column: int) -> Cell:
         return await self._da.sample(height, row, column)
-
-    async def shares(self, height: int) -> Sequence[bytes]:
-        return await self._da.shares(height)
 
 
 async def test_a_da_layer_that_fails_is_tried_again_and_nothing_is_doubled(tmp_path: Path) -> None:

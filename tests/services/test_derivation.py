@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dougong.availability.layout import SquareBuilder
+from dougong.availability.reading import blob_in_shares, shares_at
 from dougong.availability.shares import padding_share, split_blob
 from dougong.availability.square import ServedSquare
 from dougong.availability.wire import BlobTx
 from dougong.errors import InvalidProof
-from dougong.services.derivation import blob_in_shares, signed_batches
-from dougong.services.proven import check_shares
-from dougong.types import Blob, Namespace, NamespaceData, PlacedBlob, Placement
+from dougong.services.derivation import signed_batches
+from dougong.types import Blob, Namespace, PlacedBlob, Placement, SquareNamespaceData
 
 ALPHA, BETA = Namespace.user(b"alpha"), Namespace.user(b"beta")
 SIGNER = b"\x05" * 20
@@ -49,7 +49,7 @@ def test_only_the_sequencers_signed_blobs_are_batches_in_order_of_place() -> Non
 
     second, first = placed(9, Blob(ALPHA, b"b", 1, SIGNER)), placed(2, Blob(ALPHA, b"a", 1, SIGNER))
     others = (placed(1, Blob(ALPHA, b"c")), placed(3, Blob(ALPHA, b"d", 1, bytes(20))))
-    found = NamespaceData(7, ALPHA, (second, *others, first), ())
+    found = SquareNamespaceData(7, ALPHA, (second, *others, first), ())
     assert signed_batches(found, SIGNER) == (first, second)
 
 
@@ -60,12 +60,12 @@ def test_a_run_across_namespaces_is_proven_all_the_same() -> None:
     square = ServedSquare.extend(builder.square().data, height=7, time_ns=0)
     placement = Placement(7, square.header.data_root, 0, square.header.square_size**2)
     proof = square.prove(placement)
-    assert check_shares(placement, proof) == list(square.original())
+    assert shares_at(placement, proof) == list(square.original())
     with pytest.raises(InvalidProof):
-        check_shares(replace(placement, share_count=placement.share_count - 1), proof)
+        shares_at(replace(placement, share_count=placement.share_count - 1), proof)
     with pytest.raises(InvalidProof):
-        check_shares(replace(placement, start_share=1, share_count=placement.share_count - 1), proof)
+        shares_at(replace(placement, start_share=1, share_count=placement.share_count - 1), proof)
     with pytest.raises(InvalidProof):
-        check_shares(placement, replace(proof, rows=proof.rows[:-1]))
+        shares_at(placement, replace(proof, rows=proof.rows[:-1]))
     with pytest.raises(InvalidProof):
-        check_shares(placement, replace(proof, rows=()))
+        shares_at(placement, replace(proof, rows=()))

@@ -25,7 +25,17 @@ from dougong.services.remote import RemoteSquare
 from dougong.services.settled_storage import EmbeddedChain, SettledStorage
 from dougong.settlement.attestations import AttestationsClient
 from dougong.testing import check_availability
-from dougong.types import Blob, Cell, DataHeader, MerkleProof, Namespace, NamespaceData, Placement, ShareProof
+from dougong.types import (
+    Blob,
+    MerkleProof,
+    Namespace,
+    Placement,
+    Quote,
+    ShareProof,
+    SquareCell,
+    SquareHeader,
+    SquareNamespaceData,
+)
 from tests.services.settled import (
     BASE_GENESIS,
     DA_GENESIS,
@@ -60,18 +70,18 @@ class Tampering:
     async def latest(self) -> int:
         return await self.layer.latest()
 
-    async def header(self, height: int) -> DataHeader:
+    async def header(self, height: int) -> SquareHeader:
         header = await self.layer.header(height)
         return replace(header, data_root=bytes(32)) if self.false_root else header
 
     async def data_root_proof(self, height: int) -> MerkleProof:
         return await self.layer.data_root_proof(height)
 
-    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+    async def blobs(self, height: int, namespace: Namespace) -> SquareNamespaceData:
         found = await self.layer.blobs(height, namespace)
         return replace(found, blobs=found.blobs[:-1]) if self.hide_blobs else found
 
-    async def sample(self, height: int, row: int, column: int) -> Cell:
+    async def sample(self, height: int, row: int, column: int) -> SquareCell:
         if self.fail_next > 0:
             self.fail_next -= 1
             raise Unavailable("busy")
@@ -90,6 +100,9 @@ class Tampering:
             return proof
         row = proof.rows[0]
         return replace(proof, rows=(replace(row, shares=(bytes(512), *row.shares[1:])), *proof.rows[1:]))
+
+    async def quote(self, size: int) -> Quote:
+        return await self.layer.quote(size)
 
     async def next_sequence(self, signer: bytes) -> int:
         return await self.layer.next_sequence(signer)

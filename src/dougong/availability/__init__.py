@@ -23,6 +23,7 @@ from dougong.availability.proofs import (
     verify_namespace_data,
     verify_share_proof,
 )
+from dougong.availability.reading import blob_in_shares, shares_at
 from dougong.availability.sampling import DEFAULT_SAMPLES, choose_cells, confidence, samples_needed
 from dougong.availability.shares import (
     SHARE_BYTES,
@@ -62,6 +63,7 @@ __all__ = [
     "SquareLayer",
     "SquareParams",
     "account_address",
+    "blob_in_shares",
     "build_square",
     "check_blob_format",
     "check_blob_namespace",
@@ -80,6 +82,7 @@ __all__ = [
     "proven_placement",
     "samples_needed",
     "share_commitment",
+    "shares_at",
     "shares_needed",
     "split_blob",
     "split_transactions",

@@ -20,7 +20,7 @@ from dougong.crypto.attestation import attestation_digest
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import Divergence, InvalidHeader, InvalidInput, StoreCorrupt
 from dougong.store import Store, height_key
-from dougong.types import HASH_BYTES, DataHeader
+from dougong.types import HASH_BYTES, SquareHeader
 
 ROOTS, SIGNED = "attested_roots", "attested_signed"
 TABLES = (ROOTS, SIGNED)
@@ -53,7 +53,7 @@ class Attestor:
         """The last height whose square was checked."""
         return len(self.history)
 
-    def observe(self, header: DataHeader, shares: Sequence[bytes]) -> None:
+    def observe(self, header: SquareHeader, shares: Sequence[bytes]) -> None:
         """Takes the next height. Raises `InvalidHeader` if the shares do not extend to the header, `Divergence` if a height seen
         before now has another data root, `InvalidInput` for a height that is not the next."""
         if header.height <= self.height:
@@ -84,7 +84,7 @@ class Attestor:
         self.history.append(data_root)
 
 
-def check_square(header: DataHeader, shares: Sequence[bytes]) -> None:
+def check_square(header: SquareHeader, shares: Sequence[bytes]) -> None:
     """Raises `InvalidHeader` unless `shares`, extended, have exactly the header's roots and those the data root."""
     if len(shares) != header.square_size**2:
         raise InvalidHeader(f"block {header.height}: {len(shares)} shares are not a square of width {header.square_size}")

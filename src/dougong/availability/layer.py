@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 from dougong.availability.app import INVALID, TOO_LARGE, SquareApplication
 from dougong.availability.blob_tx import account_address, make_blob_tx
-from dougong.availability.shares import shares_needed
+from dougong.availability.reading import blob_in_shares, holds, shares_at
+from dougong.availability.shares import SHARE_BYTES, shares_needed
 from dougong.availability.square import ServedSquare
 from dougong.availability.square_cache import DEFAULT_CACHE_BYTES, LaidOut
 from dougong.availability.wire import decode_blob_tx
@@ -32,20 +33,22 @@ from dougong.interfaces import Consensus
 from dougong.types import (
     Blob,
     Block,
-    Cell,
     CheckTxResult,
-    DataHeader,
     MerkleProof,
     Namespace,
-    NamespaceData,
     Placement,
+    Quote,
     ShareProof,
     SignedHeader,
+    SquareCell,
+    SquareHeader,
+    SquareNamespaceData,
 )
 
 _KEPT_BLOCKS = 1024
 _TIME_FIELD = 4  # of CometBFT's Header
 _SEQUENCE_TRIES = 32
+_MEASURED_BLOCKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,10 @@ class SquareLayer:
         """That `sha256(data root)` is leaf 0 under the `data_hash` of the header at `height`."""
         return (await self._block(height)).data_root_proof
 
-    async def header(self, height: int) -> DataHeader:
+    async def header(self, height: int) -> SquareHeader:
         return (await self._block(height)).square.header
 
-    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+    async def blobs(self, height: int, namespace: Namespace) -> SquareNamespaceData:
         square = (await self._block(height)).square
         return await asyncio.to_thread(square.namespace_data, namespace)
 
@@ -91,12 +94,34 @@ class SquareLayer:
         square = (await self._block(placement.height)).square
         return await asyncio.to_thread(square.prove, placement)
 
-    async def sample(self, height: int, row: int, column: int) -> Cell:
+    async def blob(self, placement: Placement, namespace: Namespace) -> Blob | None:
+        if not holds(await self.header(placement.height), placement):
+            return None
+        return blob_in_shares(shares_at(placement, await self.prove(placement)), namespace)
+
+    async def sample(self, height: int, row: int, column: int) -> SquareCell:
         return (await self._block(height)).square.cell(row, column)
 
     async def shares(self, height: int) -> Sequence[bytes]:
         square = (await self._block(height)).square
         return await asyncio.to_thread(square.original)
+
+    async def quote(self, size: int) -> Quote:
+        """What a blob of `size` bytes costs: nothing is charged. It waits for the next block, as long as those took of late."""
+        limit = self.app.params.max_square_size
+        if not 0 < shares_needed(max(size, 1), 0) <= limit * limit or size <= 0:
+            raise InvalidBlob(f"no square of {limit} x {limit} shares holds a blob of {size} bytes")
+        interval_ns = await self._interval_ns()
+        return Quote(0, "utia", interval_ns // 10**6, limit * limit * SHARE_BYTES * 10**9 // interval_ns)
+
+    async def _interval_ns(self) -> int:
+        """Nanoseconds between the latest blocks."""
+        last = await self.latest()
+        first = max(1, last - _MEASURED_BLOCKS)
+        if last <= first:
+            return 10**9
+        ends = (await self.header(first)).time_ns, (await self.header(last)).time_ns
+        return max(1, (ends[1] - ends[0]) // (last - first))
 
     async def next_sequence(self, signer: bytes) -> int:
         """The account's next sequence as the blocks up to `latest` have it: those that wait are not counted."""
@@ -162,7 +187,7 @@ class SquareClient:
         self._turn = asyncio.Lock()
         self.address = account_address(key.public_key)
 
-    async def submit(self, blob: Blob) -> Placement:
+    async def submit(self, blob: Blob, *, budget: int | None = None) -> Placement:
         """`DataAvailability.submit`. A blob of share version 1 must name this account (`address`) as its signer."""
         while True:
             raw, sequence, after = await self._send(blob)
@@ -186,19 +211,25 @@ class SquareClient:
                 # Someone else signs with the same key and was faster.
         raise Rejected(f"the DA layer refuses the transaction: {verdict.log}", remedy="let one process alone use the key")
 
-    async def header(self, height: int) -> DataHeader:
+    async def header(self, height: int) -> SquareHeader:
         return await self._layer.header(height)
 
     async def latest(self) -> int:
         return await self._layer.latest()
 
-    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+    async def blobs(self, height: int, namespace: Namespace) -> SquareNamespaceData:
         return await self._layer.blobs(height, namespace)
+
+    async def blob(self, placement: Placement, namespace: Namespace) -> Blob | None:
+        return await self._layer.blob(placement, namespace)
+
+    async def quote(self, size: int) -> Quote:
+        return await self._layer.quote(size)
 
     async def prove(self, placement: Placement) -> ShareProof:
         return await self._layer.prove(placement)
 
-    async def sample(self, height: int, row: int, column: int) -> Cell:
+    async def sample(self, height: int, row: int, column: int) -> SquareCell:
         return await self._layer.sample(height, row, column)
 
     async def shares(self, height: int) -> Sequence[bytes]:

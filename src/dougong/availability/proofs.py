@@ -24,14 +24,14 @@ from dougong.errors import InvalidHeader, InvalidInput, InvalidProof
 from dougong.types import (
     NAMESPACE_BYTES,
     Blob,
-    Cell,
-    DataHeader,
     Namespace,
-    NamespaceData,
     NamespaceRow,
     PlacedBlob,
     Placement,
     ShareProof,
+    SquareCell,
+    SquareHeader,
+    SquareNamespaceData,
 )
 
 
@@ -40,7 +40,7 @@ def data_root(row_roots: Sequence[bytes], column_roots: Sequence[bytes]) -> byte
     return merkle.root([*row_roots, *column_roots])
 
 
-def verify_header(header: DataHeader) -> None:
+def verify_header(header: SquareHeader) -> None:
     """Raises `InvalidHeader` unless the header has as many row roots as column roots, of a square's width, and they hash to its
     data root."""
     width = len(header.row_roots)
@@ -52,7 +52,7 @@ def verify_header(header: DataHeader) -> None:
         raise InvalidHeader("the row and column roots do not hash to the data root")
 
 
-def verify_cell(header: DataHeader, cell: Cell) -> None:
+def verify_cell(header: SquareHeader, cell: SquareCell) -> None:
     """Raises `InvalidProof` unless the cell lies at its place of the square under this (checked) header."""
     width = len(header.row_roots)
     if not (0 <= cell.row < width and 0 <= cell.column < width):
@@ -117,7 +117,7 @@ def verify_blob_proof(placement: Placement, namespace: Namespace, proof: SharePr
     return found[0].blob
 
 
-def verify_namespace_data(header: DataHeader, data: NamespaceData) -> None:
+def verify_namespace_data(header: SquareHeader, data: SquareNamespaceData) -> None:
     """Raises `InvalidProof` unless `data` is all that the square under this (checked) header has of the namespace: one
     complete row for each row root whose range covers it, no other row, and exactly the blobs that their shares spell."""
     if data.height != header.height:
@@ -140,7 +140,7 @@ def verify_namespace_data(header: DataHeader, data: NamespaceData) -> None:
         raise InvalidProof("the blobs given are not those that the shares spell")
 
 
-def placed_blobs(header: DataHeader, rows: Sequence[NamespaceRow]) -> tuple[PlacedBlob, ...]:
+def placed_blobs(header: SquareHeader, rows: Sequence[NamespaceRow]) -> tuple[PlacedBlob, ...]:
     """The blobs in a namespace's rows and where they lie. Raises `InvalidInput` if the shares are not whole blobs."""
     filled = [entry for entry in rows if entry.shares]
     if not filled:

@@ -30,15 +30,15 @@ from dougong.availability.proofs import placed_blobs, verify_header
 from dougong.crypto import merkle
 from dougong.errors import DougongError, InvalidInput, NotFound, Unavailable
 from dougong.types import (
-    Cell,
-    DataHeader,
     Namespace,
-    NamespaceData,
     NamespaceRow,
     NmtProof,
     Placement,
     ShareProof,
     ShareRowProof,
+    SquareCell,
+    SquareHeader,
+    SquareNamespaceData,
 )
 
 
@@ -67,7 +67,7 @@ class NotEnoughShares(Unavailable):
 class ServedSquare:
     """An extended square at its height, with its header."""
 
-    header: DataHeader
+    header: SquareHeader
     extended: ExtendedSquare
 
     @classmethod
@@ -80,7 +80,7 @@ class ServedSquare:
         return cls._of(extended, height, time_ns)
 
     @classmethod
-    def repair(cls, header: DataHeader, cells: Sequence[bytes | None]) -> ServedSquare:
+    def repair(cls, header: SquareHeader, cells: Sequence[bytes | None]) -> ServedSquare:
         """The square from its 4k² cells, row by row, None where missing. Each cell must have been verified with its proof
         first. Raises `BadEncoding`, `NotEnoughShares`, `InvalidInput`, `InvalidHeader`."""
         verify_header(header)
@@ -98,7 +98,7 @@ class ServedSquare:
     @classmethod
     def _of(cls, extended: ExtendedSquare, height: int, time_ns: int) -> ServedSquare:
         rows, columns = tuple(extended.row_roots()), tuple(extended.column_roots())
-        return cls(DataHeader(height, time_ns, extended.data_root(), rows, columns), extended)
+        return cls(SquareHeader(height, time_ns, extended.data_root(), rows, columns), extended)
 
     @property
     def size(self) -> int:
@@ -110,14 +110,14 @@ class ServedSquare:
         k = self.size
         return [share for row in range(k) for share in self.extended.axis(0, row)[:k]]
 
-    def cell(self, row: int, column: int, axis: int = 0) -> Cell:
+    def cell(self, row: int, column: int, axis: int = 0) -> SquareCell:
         """A cell of the 2k x 2k square with its proof to the row (or column) root. Raises `NotFound` outside."""
         width = 2 * self.size
         if not (0 <= row < width and 0 <= column < width) or axis not in (0, 1):
             raise NotFound(f"cell ({row}, {column}) is outside a square of width {width}")
         index, at = (column, row) if axis else (row, column)
         nodes = self.extended.prove_range(axis, index, at, at + 1)
-        return Cell(row, column, self.extended.share(row, column), axis, NmtProof(at, at + 1, tuple(nodes)))
+        return SquareCell(row, column, self.extended.share(row, column), axis, NmtProof(at, at + 1, tuple(nodes)))
 
     def prove(self, placement: Placement) -> ShareProof:
         """The shares of a placement under the data root. Raises `NotFound` if it is not one of this square."""
@@ -141,7 +141,7 @@ class ServedSquare:
             )
         return ShareProof(header.data_root, tuple(rows))
 
-    def namespace_data(self, namespace: Namespace) -> NamespaceData:
+    def namespace_data(self, namespace: Namespace) -> SquareNamespaceData:
         """All that the square has of a namespace, with the proof of completeness. Raises `InvalidInput` for a namespace whose
         shares are not blobs."""
         rows = []
@@ -153,4 +153,4 @@ class ServedSquare:
             start, end, nodes, leaf = proven
             shares = () if leaf else tuple(self.extended.axis(0, row)[start:end])
             rows.append(NamespaceRow(row, shares, NmtProof(start, end, tuple(nodes), leaf)))
-        return NamespaceData(self.header.height, namespace, placed_blobs(self.header, rows), tuple(rows))
+        return SquareNamespaceData(self.header.height, namespace, placed_blobs(self.header, rows), tuple(rows))

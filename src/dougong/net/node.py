@@ -25,15 +25,16 @@ from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED, RESOURCE_NOT_FOUND
 from dougong.net.jsonrpc import JsonRpc, RpcError
 from dougong.types import (
     Block,
-    Cell,
     ChainStatus,
-    DataHeader,
     MerkleProof,
     Namespace,
-    NamespaceData,
     Placement,
+    Quote,
     ShareProof,
     SignedHeader,
+    SquareCell,
+    SquareHeader,
+    SquareNamespaceData,
 )
 
 __all__ = ["Meter", "NodeClient"]
@@ -99,30 +100,34 @@ class NodeClient:
     async def latest(self) -> int:
         return await self._ask(int, "da_latest")
 
-    async def data_header(self, height: int) -> tuple[DataHeader, MerkleProof]:
+    async def data_header(self, height: int) -> tuple[SquareHeader, MerkleProof]:
         """With the proof that the data root is transaction 0 under the consensus header's `data_hash`."""
         answer = await _translated(self._rpc.call("da_header", str(height)))
         if not isinstance(answer, dict) or answer.keys() != {"header", "proof"}:
             raise InvalidInput(f"{self.url} answered da_header with something else")
-        return from_json(DataHeader, answer["header"]), from_json(MerkleProof, answer["proof"])
+        return from_json(SquareHeader, answer["header"]), from_json(MerkleProof, answer["proof"])
 
-    async def namespace(self, height: int, namespace: Namespace) -> NamespaceData:
-        return await self._ask(NamespaceData, "da_namespace", str(height), to_json(namespace.raw))
+    async def namespace(self, height: int, namespace: Namespace) -> SquareNamespaceData:
+        return await self._ask(SquareNamespaceData, "da_namespace", str(height), to_json(namespace.raw))
 
-    async def sample(self, height: int, row: int, column: int) -> Cell:
-        return await self._ask(Cell, "da_sample", str(height), str(row), str(column))
+    async def sample(self, height: int, row: int, column: int) -> SquareCell:
+        return await self._ask(SquareCell, "da_sample", str(height), str(row), str(column))
 
-    async def samples(self, height: int, places: Sequence[tuple[int, int]]) -> list[Cell]:
+    async def samples(self, height: int, places: Sequence[tuple[int, int]]) -> list[SquareCell]:
         """Many cells, (row, column), in one round trip. The first that is withheld raises. The node sees which cells one asker
         wants together; who must not let it know asks for one at a time, through different connections."""
         calls = [("da_sample", [str(height), str(row), str(column)]) for row, column in places]
-        return [from_json(Cell, answer) for answer in await _translated(self._rpc.batch(calls))]
+        return [from_json(SquareCell, answer) for answer in await _translated(self._rpc.batch(calls))]
 
     async def shares(self, height: int) -> tuple[bytes, ...]:
         return await self._ask(tuple[bytes, ...], "da_shares", str(height))
 
     async def prove(self, placement: Placement) -> ShareProof:
         return await self._ask(ShareProof, "da_prove", to_json(placement))
+
+    async def quote(self, size: int) -> Quote:
+        """What a blob of so many bytes costs now: the node's word, to be believed as far as one is willing to pay."""
+        return await self._ask(Quote, "da_quote", str(size))
 
     async def submit(self, tx: bytes) -> None:
         """Hands in a signed BlobTx; returns once the node's mempool holds it durably. Raises `Rejected`: the chain's reason."""

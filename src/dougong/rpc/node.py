@@ -23,19 +23,21 @@ from dougong.rpc.params import hex_data, read_address, read_data
 from dougong.rpc.protocol import Methods, Param
 from dougong.types import (
     NAMESPACE_BYTES,
-    Cell,
-    DataHeader,
     MerkleProof,
     Namespace,
-    NamespaceData,
     Placement,
+    Quote,
     ShareProof,
+    SquareCell,
+    SquareHeader,
+    SquareNamespaceData,
 )
 
 __all__ = ["AvailabilityNode", "availability_methods", "chain_health", "consensus_methods"]
 
 MAX_HEIGHT = 2**63 - 1
 MAX_WIDTH = 2**16
+MAX_BLOB_BYTES = 2**40
 
 
 @runtime_checkable
@@ -44,19 +46,21 @@ class AvailabilityNode(Protocol):
 
     async def latest(self) -> int: ...
 
-    async def header(self, height: int) -> DataHeader: ...
+    async def header(self, height: int) -> SquareHeader: ...
 
     async def data_root_proof(self, height: int) -> MerkleProof:
         """That transaction 0, the data root, lies under the consensus header's `data_hash`."""
         ...
 
-    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData: ...
+    async def blobs(self, height: int, namespace: Namespace) -> SquareNamespaceData: ...
 
-    async def sample(self, height: int, row: int, column: int) -> Cell: ...
+    async def sample(self, height: int, row: int, column: int) -> SquareCell: ...
 
     async def shares(self, height: int) -> Sequence[bytes]: ...
 
     async def prove(self, placement: Placement) -> ShareProof: ...
+
+    async def quote(self, size: int) -> Quote: ...
 
     async def next_sequence(self, signer: bytes) -> int:
         """The sequence that the signer's next transaction needs."""
@@ -110,6 +114,9 @@ def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
     async def prove(placement: Placement) -> orjson.Fragment:
         return await encoded(await layer.prove(placement))
 
+    async def quote(size: int) -> object:
+        return to_json(await layer.quote(size))
+
     async def submit(tx: bytes) -> None:
         verdict = await chain.broadcast(tx)
         if not verdict.accepted:
@@ -124,6 +131,7 @@ def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
     methods.add("da_sample", sample, HEIGHT, Param("row", read_place), Param("column", read_place))
     methods.add("da_shares", shares, HEIGHT)
     methods.add("da_prove", prove, Param("placement", read_placement))
+    methods.add("da_quote", quote, Param("size", read_size))
     methods.add("da_submit", submit, Param("transaction", read_data))
     methods.add("da_sequence", sequence, Param("signer", read_address))
     return methods
@@ -152,6 +160,10 @@ async def encoded(value: object) -> orjson.Fragment:
 
 def read_height(value: object) -> int:
     return _read_within(value, 1, MAX_HEIGHT)
+
+
+def read_size(value: object) -> int:
+    return _read_within(value, 1, MAX_BLOB_BYTES)
 
 
 def read_place(value: object) -> int:

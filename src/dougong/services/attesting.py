@@ -12,6 +12,8 @@ docs/spec/attestation.md.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
@@ -21,9 +23,21 @@ from dougong.availability.history import History
 from dougong.errors import NotFound
 from dougong.interfaces import DataAvailability
 from dougong.services.threads import in_thread
-from dougong.types import MerkleProof
+from dougong.types import MerkleProof, SquareHeader
 
-__all__ = ["AttestorService", "DataRootHistory"]
+__all__ = ["AttestorService", "DataRootHistory", "SquareSource"]
+
+
+class SquareSource(Protocol):
+    """A DA layer as an attestor uses it: whole squares."""
+
+    async def latest(self) -> int: ...
+
+    async def header(self, height: int) -> SquareHeader: ...
+
+    async def shares(self, height: int) -> Sequence[bytes]:
+        """The original square, row by row."""
+        ...
 
 
 class AttestorService:
@@ -32,7 +46,7 @@ class AttestorService:
     def __init__(
         self,
         attestor: Attestor,
-        da: DataAvailability,
+        da: SquareSource,
         *,
         poll_s: float = 0.25,
         registry: CollectorRegistry | None = None,

@@ -37,9 +37,7 @@ from dougong.crypto.hashing import sha256
 from dougong.errors import ConfigError, Divergence, NotFound, Unavailable
 from dougong.interfaces import DataAvailability
 from dougong.services.chain import RollupChain
-from dougong.services.derivation import blob_in_shares
 from dougong.services.follower import Follower, OwnBatch
-from dougong.services.proven import prove_shares
 from dougong.services.records import pack, pack_placement, unpack, unpack_placement
 from dougong.services.threads import in_thread
 from dougong.store import Store, height_key
@@ -277,8 +275,7 @@ class Batcher:
         return None
 
     async def _read_back(self, placement: Placement, data: bytes) -> None:
-        shares = (await prove_shares(self._da, placement)).shares
-        found = blob_in_shares(shares, self._config.namespace)
+        found = await self._da.blob(placement, self._config.namespace)
         if found is None or found.data != data:
             raise Divergence(
                 f"the DA layer says that the batch lies at share {placement.start_share} of height {placement.height}, "

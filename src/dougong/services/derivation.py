@@ -1,38 +1,23 @@
 """From what the layers below fixed to what the execution layer applies: the seam that docs/spec/derivation.md describes.
 
-    blob = blob_in_shares(shares, namespace)            # None: not one well-formed blob, so the batch counts as empty
+    batches = signed_batches(await da.blobs(height, namespace), sequencer)
     acc = fold_messages(acc, messages)
 
-Everything here is pure and total over bytes from outside: a malformed run of shares is an answer (None), not an error.
-Source: docs/spec/derivation.md; the form of a blob's shares is availability/shares.py's.
+Everything here is pure and total over bytes from outside. Source: docs/spec/derivation.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from dougong.availability.shares import parse_blobs
-from dougong.errors import InvalidInput
 from dougong.settlement.encoding import extend_batch_accumulator, extend_inbox_accumulator
-from dougong.types import BatchReference, Blob, InboxMessage, Namespace, NamespaceData, PlacedBlob
+from dougong.types import BatchReference, InboxMessage, NamespaceData, PlacedBlob
 
 __all__ = [
     "accumulate_batches",
-    "blob_in_shares",
     "fold_messages",
     "signed_batches",
 ]
-
-
-def blob_in_shares(shares: Sequence[bytes], namespace: Namespace) -> Blob | None:
-    """The blob that these shares hold, whole and alone; None if they are not one well-formed blob of `namespace`."""
-    try:
-        found = parse_blobs(shares)
-    except InvalidInput:
-        return None
-    if len(found) != 1 or (found[0].start, found[0].count) != (0, len(shares)) or found[0].blob.namespace != namespace:
-        return None
-    return found[0].blob
 
 
 def signed_batches(found: NamespaceData, sequencer: bytes) -> tuple[PlacedBlob, ...]:

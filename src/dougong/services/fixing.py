@@ -17,12 +17,11 @@ from typing import Protocol
 import structlog
 
 from dougong.errors import Rejected, Unavailable
-from dougong.interfaces import DataAvailability, Settlement
+from dougong.interfaces import Settlement
 from dougong.services.batcher import BatchRecord
-from dougong.services.proven import prove_shares
-from dougong.types import MerkleProof
+from dougong.types import MerkleProof, Placement, ShareProof
 
-__all__ = ["AttestedHeights", "HistoryProver", "SettledFix"]
+__all__ = ["AttestedHeights", "HistoryProver", "SettledFix", "SquareProver"]
 
 OVERDUE = "overdue"  # settlement's reason, src/dougong/contracts/batches.vy
 
@@ -39,6 +38,12 @@ class HistoryProver(Protocol):
         ...
 
 
+class SquareProver(Protocol):
+    """A DA layer of squares, as far as settlement needs it: a placement's shares under its data root."""
+
+    async def prove(self, placement: Placement) -> ShareProof: ...
+
+
 class SettledFix:
     """A `Fix` (batcher.py) for a rollup that settles."""
 
@@ -46,7 +51,7 @@ class SettledFix:
         self,
         settlement: Settlement,
         attestations: AttestedHeights,
-        da: DataAvailability,
+        da: SquareProver,
         history: HistoryProver,
         *,
         rollup_id: int,
@@ -68,12 +73,12 @@ class SettledFix:
         if placement is None:
             raise Unavailable(f"batch {index} is not published")
         attested = await self._attested(placement.height)
-        proof = await prove_shares(self._da, placement)
+        proof = await self._da.prove(placement)
         history = await self._history.prove(placement.height, attested)
         inbox_end = record.inbox_end
         try:
             reference = await self._settlement.append_batch(
-                self._rollup_id, placement, inbox_end, proof.proof, attested, history, index=index
+                self._rollup_id, placement, inbox_end, proof, attested, history, index=index
             )
         except Rejected as error:
             if OVERDUE not in str(error):
@@ -81,7 +86,7 @@ class SettledFix:
             inbox_end += len(await self._settlement.messages(self._rollup_id, inbox_end))
             self._log.warning("an inbox message became overdue: it goes with this batch", inbox_end=inbox_end)
             reference = await self._settlement.append_batch(
-                self._rollup_id, placement, inbox_end, proof.proof, attested, history, index=index
+                self._rollup_id, placement, inbox_end, proof, attested, history, index=index
             )
         self._log.info("batch appended", rollup=self._rollup_id, batch=reference.index, blocks=(record.first, record.last))
 

@@ -36,7 +36,7 @@ from dougong.services.records import pack, unpack
 from dougong.services.remote import REMOTE_TABLES, RemoteSquare, check_cell
 from dougong.services.threads import in_thread
 from dougong.store import Store, height_key
-from dougong.types import DataHeader
+from dougong.types import SquareHeader
 
 __all__ = ["LightConfig", "LightNode", "LightReport", "Withheld"]
 
@@ -164,7 +164,7 @@ class LightNode:
             await self.check_next()
         return self.height
 
-    async def check_next(self) -> DataHeader:
+    async def check_next(self) -> SquareHeader:
         """Checks and samples the next block. Raises `Withheld`."""
         started, before = self._clock(), self.square.node.bytes_received
         header = await self.square.header(self.height + 1)
@@ -212,7 +212,7 @@ class LightNode:
     async def close(self) -> None:
         await in_thread(self._store.close)
 
-    async def _sample(self, header: DataHeader, places: list[tuple[int, int]]) -> None:
+    async def _sample(self, header: SquareHeader, places: list[tuple[int, int]]) -> None:
         missing, why = list(places), ""
         for attempt in range(self._config.retries + 1):
             if attempt:
@@ -222,7 +222,7 @@ class LightNode:
                 return
         raise Withheld(header.height, tuple(missing), why)
 
-    async def _ask(self, header: DataHeader, places: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], str]:
+    async def _ask(self, header: SquareHeader, places: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], str]:
         """The places whose cells did not come proven, and why the first did not."""
         try:
             cells = await self.square.node.samples(header.height, places)
@@ -234,7 +234,7 @@ class LightNode:
             return await self._ask_singly(header, places)
         return [], ""
 
-    async def _ask_singly(self, header: DataHeader, places: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], str]:
+    async def _ask_singly(self, header: SquareHeader, places: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], str]:
         missing: list[tuple[int, int]] = []
         why = ""
         for row, column in places:

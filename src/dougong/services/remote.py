@@ -28,6 +28,7 @@ from dougong.availability.blob_tx import account_address, make_blob_tx
 from dougong.availability.layout import SquareBuilder
 from dougong.availability.params import SquareParams
 from dougong.availability.proofs import verify_cell, verify_header, verify_namespace_data
+from dougong.availability.reading import blob_in_shares, holds, shares_at
 from dougong.availability.wire import decode_blob_tx
 from dougong.consensus import Genesis
 from dougong.consensus.header import Header
@@ -36,10 +37,9 @@ from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import InvalidBlob, InvalidHeader, InvalidProof, NotFound, Rejected, Unavailable
 from dougong.net.node import NodeClient
-from dougong.services.proven import check_shares
 from dougong.services.threads import in_thread
 from dougong.store import Store
-from dougong.types import Blob, Cell, DataHeader, Namespace, NamespaceData, Placement, ShareProof
+from dougong.types import Blob, Namespace, Placement, Quote, ShareProof, SquareCell, SquareHeader, SquareNamespaceData
 
 __all__ = ["REMOTE_TABLES", "RemoteSquare", "trusted_genesis"]
 
@@ -84,7 +84,7 @@ class RemoteSquare:
         self._verifying = asyncio.Lock()
         self._submitting = asyncio.Lock()
         self._next_sequence = 0
-        self._headers: OrderedDict[int, DataHeader] = OrderedDict()
+        self._headers: OrderedDict[int, SquareHeader] = OrderedDict()
         self._account = None if key is None else _Account(key, account_address(key.public_key))
         self._poll_s = poll_s
 
@@ -112,7 +112,7 @@ class RemoteSquare:
         async with self._verifying:
             return await self._light.header(height)
 
-    async def header(self, height: int) -> DataHeader:
+    async def header(self, height: int) -> SquareHeader:
         kept = self._headers.get(height)
         if kept is not None:
             return kept
@@ -141,7 +141,7 @@ class RemoteSquare:
             await self.consensus_header(height)
         return height
 
-    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+    async def blobs(self, height: int, namespace: Namespace) -> SquareNamespaceData:
         header = await self.header(height)
         found = await self.node.namespace(height, namespace)
         if found.namespace != namespace:
@@ -154,10 +154,20 @@ class RemoteSquare:
         if header.data_root != placement.data_root:
             raise InvalidProof(f"height {placement.height} has another data root than the placement")
         proof = await self.node.prove(placement)
-        await in_thread(check_shares, placement, proof)
+        await in_thread(shares_at, placement, proof)
         return proof
 
-    async def sample(self, height: int, row: int, column: int) -> Cell:
+    async def blob(self, placement: Placement, namespace: Namespace) -> Blob | None:
+        if not holds(await self.header(placement.height), placement):
+            return None
+        shares = await in_thread(shares_at, placement, await self.node.prove(placement))
+        return blob_in_shares(shares, namespace)
+
+    async def quote(self, size: int) -> Quote:
+        """What the node says: nothing proves a price before it is paid."""
+        return await self.node.quote(size)
+
+    async def sample(self, height: int, row: int, column: int) -> SquareCell:
         header = await self.header(height)
         cell = await self.node.sample(height, row, column)
         check_cell(header, cell, row, column)
@@ -169,7 +179,7 @@ class RemoteSquare:
         await in_thread(check_square, header, shares)
         return shares
 
-    async def submit(self, blob: Blob) -> Placement:
+    async def submit(self, blob: Blob, *, budget: int | None = None) -> Placement:
         account = self._account
         if account is None:
             raise Rejected("this client of the DA layer only reads: it has no key")
@@ -204,7 +214,7 @@ class RemoteSquare:
             raise InvalidBlob(f"a blob of {len(blob.data)} bytes does not fit a square of {limit} x {limit} shares")
 
 
-def check_cell(header: DataHeader, cell: Cell, row: int, column: int) -> None:
+def check_cell(header: SquareHeader, cell: SquareCell, row: int, column: int) -> None:
     """Raises `InvalidProof` unless the cell is the one that was asked for, proven under the header."""
     if (cell.row, cell.column) != (row, column):
         raise InvalidProof(f"cell ({row}, {column}) was asked for, ({cell.row}, {cell.column}) came")

@@ -16,8 +16,7 @@ from typing import Protocol
 
 from dougong.errors import Divergence, Unavailable
 from dougong.interfaces import DataAvailability
-from dougong.services.derivation import blob_in_shares, signed_batches
-from dougong.services.proven import prove_shares
+from dougong.services.derivation import signed_batches
 from dougong.types import ZERO_HASH, BatchReference, InboxMessage, Namespace, Placement
 
 __all__ = ["BatchContract", "BatchSource", "Position", "SettledSource", "SovereignSource"]
@@ -126,16 +125,13 @@ class SettledSource:
         if placement is None:
             return None
         header = await self._da.header(placement.height)
-        if header.data_root != placement.data_root:
+        if header.capacity(placement.data_root) is None:
             raise Divergence(
                 f"batch {reference.index} was settled under data root {placement.data_root.hex()} of height {placement.height}, "
                 f"but the DA chain's header says {header.data_root.hex()}: its attestors have signed what never was",
                 remedy="do not use what was settled from this batch on",
             )
-        if not fits_square(placement, header.square_size):
-            return None
-        shares = (await prove_shares(self._da, placement)).shares
-        blob = blob_in_shares(shares, self._namespace)
+        blob = await self._da.blob(placement, self._namespace)
         return None if blob is None else blob.data
 
     async def messages(self, position: Position, reference: BatchReference) -> Sequence[InboxMessage]:
@@ -197,9 +193,3 @@ class SovereignSource:
 
     async def messages(self, position: Position, reference: BatchReference) -> Sequence[InboxMessage]:
         return ()
-
-
-def fits_square(placement: Placement, square_size: int) -> bool:
-    """Whether the placement names shares that the original square has."""
-    total = square_size * square_size
-    return placement.start_share >= 0 and placement.share_count > 0 and placement.start_share + placement.share_count <= total

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dougong.types.availability import (
     Blob,
+    BlobProof,
     Cell,
     DataHeader,
     MerkleProof,
@@ -20,8 +21,12 @@ from dougong.types.availability import (
     NmtProof,
     PlacedBlob,
     Placement,
+    Quote,
     ShareProof,
     ShareRowProof,
+    SquareCell,
+    SquareHeader,
+    SquareNamespaceData,
 )
 from dougong.types.consensus import (
     AppInfo,
@@ -63,6 +68,7 @@ __all__ = [
     "BatchContext",
     "BatchReference",
     "Blob",
+    "BlobProof",
     "Block",
     "Cell",
     "ChainStatus",
@@ -87,9 +93,13 @@ __all__ = [
     "PlacedBlob",
     "Placement",
     "Proposal",
+    "Quote",
     "ShareProof",
     "ShareRowProof",
     "SignedHeader",
+    "SquareCell",
+    "SquareHeader",
+    "SquareNamespaceData",
     "StateCommitment",
     "TxResult",
     "Validator",

@@ -1,4 +1,10 @@
-"""Values of the availability seam: blobs, where they lie, and the proofs of it."""
+"""Values of the availability seam: blobs, where they lie, and the proofs of it.
+
+Two families of layers share the seam. In a *square* layer (Celestia's formats) a data root commits to a square of shares,
+extended in two dimensions. In a *blob* layer (Ethereum's, PeerDAS) a data root commits to the KZG commitments of one
+transaction's blobs, each extended by itself. What every layer has stands in the base classes `DataHeader`, `Cell`, `BlobProof`
+and `NamespaceData`; what proves it is the family's own and stands in their subclasses.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +25,11 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a blob lies: shares [start_share, start_share + share_count), counted along the rows of the original
-    square whose data root is `data_root`, in block `height`. With the data root attested it fixes every byte."""
+    """Where a blob lies: shares [start_share, start_share + share_count) under `data_root`, in block `height`.
+
+    In a square, shares are counted along the rows of the original square. In a blob layer a share is one of the blobs that a
+    transaction carries. Either way a data root that is known to be published fixes every byte of the placement.
+    """
 
     height: int
     data_root: bytes
@@ -29,13 +38,40 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """What publishing a blob costs and how it goes, as measured now. `price` is the expected total for the blob asked about, in
+    the layer's smallest `unit` ("utia", "wei"); `latency_ms` the milliseconds until it lies in a final block; `throughput` the
+    bytes of blobs that the layer takes in a second."""
+
+    price: int
+    unit: str
+    latency_ms: int
+    throughput: int
+
+
+@dataclass(frozen=True, slots=True)
 class DataHeader:
-    """The data availability header of a block: 2k row roots and 2k column roots (90 bytes each), whose Merkle root is
-    `data_root`. `time_ns` is the block's time. Parsed, it has been checked: the roots hash to the data root."""
+    """What a layer's block at `height` commits to. `data_root` covers all of the block's data; `time_ns` is the block's time.
+    Parsed, it has been checked: what its family adds hashes to the data root."""
 
     height: int
     time_ns: int
     data_root: bytes
+
+    def capacity(self, data_root: bytes) -> int | None:
+        """How many shares lie under a data root that a placement may name; None if this block has no such root."""
+        raise NotImplementedError
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns of the extended data: where cells are sampled."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class SquareHeader(DataHeader):
+    """Celestia's data availability header: 2k row roots and 2k column roots (90 bytes each), whose Merkle root is `data_root`."""
+
     row_roots: tuple[bytes, ...]
     column_roots: tuple[bytes, ...]
 
@@ -43,6 +79,13 @@ class DataHeader:
     def square_size(self) -> int:
         """k: the width of the original square, in shares."""
         return len(self.row_roots) // 2
+
+    def capacity(self, data_root: bytes) -> int | None:
+        return self.square_size**2 if data_root == self.data_root else None
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        return len(self.row_roots), len(self.column_roots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +113,17 @@ class NmtProof:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One share of the extended square with its proof to the row root (`axis` 0) or the column root (`axis` 1)."""
+    """One piece of a block's extended data, with its bytes: what a light node samples. Its family adds the proof."""
 
     row: int
     column: int
     share: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SquareCell(Cell):
+    """One share of the extended square with its proof to the row root (`axis` 0) or the column root (`axis` 1)."""
+
     axis: int
     proof: NmtProof
 
@@ -91,10 +140,16 @@ class ShareRowProof:
 
 
 @dataclass(frozen=True, slots=True)
-class ShareProof:
-    """A run of shares proven under a data root, row by row."""
+class BlobProof:
+    """What proves the bytes of a placement under its data root. Its family adds the proof."""
 
     data_root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ShareProof(BlobProof):
+    """A run of shares proven under a square's data root, row by row."""
+
     rows: tuple[ShareRowProof, ...]
 
 
@@ -117,13 +172,16 @@ class PlacedBlob:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceData:
-    """Everything published under a namespace in a block, with the proof that nothing was left out.
-
-    `rows` holds one entry for each row whose root's namespace range covers the namespace; none at all is proven by the
-    row roots themselves.
-    """
+    """Everything published under a namespace in a block. Its family adds the proof that nothing was left out."""
 
     height: int
     namespace: Namespace
     blobs: tuple[PlacedBlob, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SquareNamespaceData(NamespaceData):
+    """`rows` holds one entry for each row whose root's namespace range covers the namespace; that there is none at all is proven
+    by the row roots themselves."""
+
     rows: tuple[NamespaceRow, ...]

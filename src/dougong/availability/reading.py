@@ -1,39 +1,32 @@
-"""Shares that come with their proof: nothing that a DA layer says about a placement is believed without it.
+"""What a settled reference reads as: shares at a place that someone else named, and the one blob that they may be.
 
-proven = await prove_shares(da, placement)
-proven.shares                                   # exactly the placement's, under its data root
+    shares = shares_at(placement, proof)            # exactly the placement's, under its data root; raises InvalidProof
+    blob = blob_in_shares(shares, namespace)        # None: not one well-formed blob, so a batch counts as empty
+
+Everything here is pure and total over bytes from outside. Source: docs/spec/derivation.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dougong.availability.nmt import leaf_node, verify_range
+from dougong.availability.shares import parse_blobs
 from dougong.crypto import merkle
-from dougong.errors import InvalidProof
-from dougong.interfaces import DataAvailability
-from dougong.services.threads import in_thread
-from dougong.types import NAMESPACE_BYTES, Placement, ShareProof
-
-__all__ = ["ProvenShares", "check_shares", "prove_shares"]
+from dougong.errors import InvalidInput, InvalidProof
+from dougong.types import NAMESPACE_BYTES, Blob, Namespace, Placement, ShareProof, SquareHeader
 
 _ROOTS_A_SIDE = 4  # a data root commits to 2k row roots and 2k column roots
 
 
-@dataclass(frozen=True, slots=True)
-class ProvenShares:
-    proof: ShareProof
-    shares: Sequence[bytes]
+def holds(header: SquareHeader, placement: Placement) -> bool:
+    """Whether the placement names shares that the square under this (checked) header has."""
+    capacity = header.capacity(placement.data_root)
+    start, count = placement.start_share, placement.share_count
+    return capacity is not None and start >= 0 and count > 0 and start + count <= capacity
 
 
-async def prove_shares(da: DataAvailability, placement: Placement) -> ProvenShares:
-    """Asks for the placement's shares and checks them. Raises `InvalidProof` when they are not proven."""
-    proof = await da.prove(placement)
-    return ProvenShares(proof, await in_thread(check_shares, placement, proof))
-
-
-def check_shares(placement: Placement, proof: ShareProof) -> list[bytes]:
+def shares_at(placement: Placement, proof: ShareProof) -> list[bytes]:
     """The shares at `placement`, in order. Raises `InvalidProof` unless they are all there, in their places, under its data root.
 
     A run may cross into another namespace (a hostile reference can say so): each share is hashed under its own.
@@ -61,3 +54,14 @@ def check_shares(placement: Placement, proof: ShareProof) -> list[bytes]:
     if at != end:
         raise InvalidProof(f"a share proof ends at share {at} of {end}")
     return shares
+
+
+def blob_in_shares(shares: Sequence[bytes], namespace: Namespace) -> Blob | None:
+    """The blob that these shares hold, whole and alone; None if they are not one well-formed blob of `namespace`."""
+    try:
+        found = parse_blobs(shares)
+    except InvalidInput:
+        return None
+    if len(found) != 1 or (found[0].start, found[0].count) != (0, len(shares)) or found[0].blob.namespace != namespace:
+        return None
+    return found[0].blob
