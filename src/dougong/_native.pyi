@@ -18,6 +18,11 @@ class ExtendedSquare:
         """Extends and hashes on all cores. `original` is the k² shares, row by row. Raises `ValueError` when its size is
         not that of a square whose width is a power of two up to 512, or its namespaces are out of order."""
 
+    @staticmethod
+    def from_cells(cells: bytes) -> ExtendedSquare:
+        """A square of 4k² cells AS THEY ARE, row by row: hashed, not extended, and not checked to be codewords. What a dishonest
+        producer commits to, for attack drills and tests; never for a square that is to be trusted. Raises as the constructor."""
+
     @property
     def k(self) -> int: ...
     def share(self, row: int, column: int) -> bytes: ...
@@ -40,6 +45,11 @@ def repair_square(
     """The square from its 4k² cells, row by row, None where missing, under its roots. Or (axis, index, shares) of an axis
     that is badly encoded; or the number of cells known in the end where they do not suffice. Raises `ValueError` for wrong
     shapes."""
+
+def axis_root(k: int, axis: int, index: int, shares: Sequence[bytes | None]) -> bytes | None:
+    """The root that row (`axis` 0) or column (1) `index` of a square has if it is well encoded: the codeword through the first k
+    of its 2k shares that are given (the others are ignored), hashed. None when there is no such tree, because the namespaces of
+    its cells are out of order. Raises `ValueError` for wrong shapes and fewer than k shares."""
 
 # --- execution (rust/evm) -------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 use dougong_square::nmt::{NODE, Node};
 use dougong_square::{
-    Axis, ExtendedSquare, NAMESPACE, RepairError, Repaired, SHARE, SquareError, repair,
+    Axis, ExtendedSquare, NAMESPACE, RepairError, Repaired, SHARE, SquareError, axis_root, repair,
 };
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
@@ -35,6 +35,13 @@ fn axis_of(axis: u8) -> PyResult<Axis> {
     }
 }
 
+fn refusal(error: SquareError) -> PyErr {
+    match error {
+        SquareError::Memory => PyMemoryError::new_err(error.to_string()),
+        _ => PyValueError::new_err(error.to_string()),
+    }
+}
+
 impl PyExtendedSquare {
     fn check(&self, index: usize) -> PyResult<usize> {
         if index < 2 * self.0.k() {
@@ -53,10 +60,14 @@ impl PyExtendedSquare {
     fn new(py: Python<'_>, original: &[u8]) -> PyResult<Self> {
         py.detach(|| ExtendedSquare::new(original))
             .map(Self)
-            .map_err(|error| match error {
-                SquareError::Memory => PyMemoryError::new_err(error.to_string()),
-                _ => PyValueError::new_err(error.to_string()),
-            })
+            .map_err(refusal)
+    }
+
+    #[staticmethod]
+    fn from_cells(py: Python<'_>, cells: &[u8]) -> PyResult<Self> {
+        py.detach(|| ExtendedSquare::from_cells(cells))
+            .map(Self)
+            .map_err(refusal)
     }
 
     #[getter]
@@ -179,8 +190,37 @@ fn repair_square<'py>(
     }
 }
 
+/// A number of any size, so that one from elsewhere is refused for its value and not for its type.
+fn number(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    value
+        .extract()
+        .map_err(|_| PyValueError::new_err("an index and a width are small whole numbers"))
+}
+
+/// The root of an axis from any k of its cells.
+#[pyfunction(name = "axis_root")]
+fn axis_root_of<'py>(
+    py: Python<'py>,
+    #[pyo3(from_py_with = number)] k: usize,
+    #[pyo3(from_py_with = number)] axis: usize,
+    #[pyo3(from_py_with = number)] index: usize,
+    shares: Vec<Option<PyBackedBytes>>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let axis = axis_of(axis.try_into().unwrap_or(u8::MAX))?;
+    let given: Vec<Option<&[u8]>> = shares.iter().map(|share| share.as_deref()).collect();
+    let root = py
+        .detach(|| axis_root(k, axis, index, &given))
+        .map_err(|_| {
+            PyValueError::new_err(format!(
+                "a root takes an axis of a square and 2k shares of {SHARE} bytes or None, k or more of them given"
+            ))
+        })?;
+    Ok(root.map(|root| PyBytes::new(py, &root)))
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyExtendedSquare>()?;
     module.add_function(wrap_pyfunction!(repair_square, module)?)?;
+    module.add_function(wrap_pyfunction!(axis_root_of, module)?)?;
     Ok(())
 }

@@ -12,7 +12,7 @@ pub mod repair;
 mod sha;
 pub mod square;
 
-pub use repair::{RepairError, Repaired, repair};
+pub use repair::{RepairError, Repaired, axis_root, repair};
 pub use square::{Axis, ExtendedSquare, SquareError};
 
 /// Bytes of a share.

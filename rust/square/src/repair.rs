@@ -4,7 +4,7 @@
 //! cross them; and so on until everything is there or nothing moves. Deviation: every axis, decoded ones too, is encoded again and
 //! compared, so that a root over cells which are not a codeword is found where rsmt2d would trust the root.
 
-use crate::nmt::{self, Node};
+use crate::nmt::{self, Node, Unordered};
 use crate::square::{Axis, ExtendedSquare, cell_namespace, code, room};
 use crate::{MAX_SQUARE_SIZE, SHARE};
 use memmap2::MmapMut;
@@ -30,6 +30,64 @@ pub enum RepairError {
     Shape,
     /// The machine has no room for the square.
     Memory,
+}
+
+/// The root of the axis whose cells the first k given ones determine; None when it has no tree, because the namespaces of its cells
+/// are out of order. All others given are ignored: which k are taken does not depend on what they hold.
+pub fn axis_root(
+    k: usize,
+    axis: Axis,
+    index: usize,
+    given: &[Option<&[u8]>],
+) -> Result<Option<Node>, RepairError> {
+    if !k.is_power_of_two()
+        || k > MAX_SQUARE_SIZE
+        || index >= 2 * k
+        || given.len() != 2 * k
+        || given.iter().flatten().any(|share| share.len() != SHARE)
+        || given.iter().flatten().count() < k
+    {
+        return Err(RepairError::Shape);
+    }
+    let mut shares = vec![0; 2 * k * SHARE];
+    let mut present = vec![false; 2 * k];
+    let found = given
+        .iter()
+        .enumerate()
+        .filter_map(|(at, s)| Some((at, (*s)?)));
+    for (at, share) in found.take(k) {
+        shares[at * SHARE..][..SHARE].copy_from_slice(share);
+        present[at] = true;
+    }
+    // Through k points goes one codeword: decoded, it needs no encoding.
+    code(k).decode(&mut shares, &present);
+    let mut digests = vec![[0; 32]; 2 * k];
+    Ok(axis_tree_root(k, axis, index, &shares, &mut digests).ok())
+}
+
+/// Hashes the 2k shares of an axis into `digests` and makes its root.
+fn axis_tree_root(
+    k: usize,
+    axis: Axis,
+    index: usize,
+    shares: &[u8],
+    digests: &mut [[u8; 32]],
+) -> Result<Node, Unordered> {
+    // A cell's place decides its namespace, and it is the same for both of its axes.
+    let namespace = |at: usize| {
+        let (row, column) = match axis {
+            Axis::Row => (index, at),
+            Axis::Column => (at, index),
+        };
+        cell_namespace(k, row, column, &shares[at * SHARE..])
+    };
+    nmt::leaf_digests(shares, digests, namespace);
+    let mut leaves: Vec<Node> = digests
+        .iter()
+        .enumerate()
+        .map(|(at, digest)| nmt::leaf(&namespace(at), digest))
+        .collect();
+    nmt::root(&mut leaves)
 }
 
 /// Cells known so far and axes proven so far.
@@ -152,24 +210,9 @@ impl Crossword<'_> {
         if encoded != parity {
             return None;
         }
-        // A cell's place decides its namespace, and it is the same for both of its axes.
-        let namespace = |at: usize| {
-            let (row, column) = if axis == Axis::Row {
-                (index, at)
-            } else {
-                (at, index)
-            };
-            cell_namespace(self.k, row, column, &shares[at * SHARE..])
-        };
         let mut digests = vec![[0; 32]; width];
-        nmt::leaf_digests(&shares, &mut digests, namespace);
-        let mut leaves: Vec<Node> = digests
-            .iter()
-            .enumerate()
-            .map(|(at, d)| nmt::leaf(&namespace(at), d))
-            .collect();
-        (nmt::root(&mut leaves) == Ok(self.roots[axis as usize][index]))
-            .then_some((shares, digests))
+        let root = axis_tree_root(self.k, axis, index, &shares, &mut digests);
+        (root == Ok(self.roots[axis as usize][index])).then_some((shares, digests))
     }
 
     fn accept(&mut self, axis: Axis, index: usize, shares: &[u8], digests: &[[u8; 32]]) {

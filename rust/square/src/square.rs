@@ -29,7 +29,7 @@ impl fmt::Display for SquareError {
         match self {
             Self::Shape(bytes) => write!(
                 f,
-                "{bytes} bytes are not a square of {SHARE}-byte shares with a power of two up to {MAX_SQUARE_SIZE} as its width"
+                "{bytes} bytes are not a square of {SHARE}-byte shares whose width is a power of two in range"
             ),
             Self::Memory => write!(f, "no memory is left for the extended square"),
             Self::Unordered(axis, index) => {
@@ -87,15 +87,8 @@ impl ExtendedSquare {
     /// 3. Each parity row: append its parity, hash and make its tree as in 1.
     /// 4. Each column: make its tree from the leaves hashed in 1 and 3.
     pub fn new(original: &[u8]) -> Result<Self, SquareError> {
-        let count = original.len() / SHARE;
-        let k = count.isqrt();
-        if !original.len().is_multiple_of(SHARE)
-            || k * k != count
-            || !k.is_power_of_two()
-            || k > MAX_SQUARE_SIZE
-        {
-            return Err(SquareError::Shape(original.len()));
-        }
+        let k = width(original, MAX_SQUARE_SIZE)?;
+        let count = k * k;
         let (code, half) = (code(k), k * SHARE);
         let mut cells = room(4 * original.len())?;
         let mut digests = vec![[0u8; 32]; 4 * count];
@@ -149,13 +142,29 @@ impl ExtendedSquare {
                 }),
         );
 
-        let column_roots = (0..2 * k)
-            .into_par_iter()
-            .map(|column| {
-                nmt::root(&mut axis_leaves(k, &cells, &digests, Axis::Column, column))
-                    .map_err(|_| SquareError::Unordered(Axis::Column, column))
+        let column_roots = column_roots(k, &cells, &digests)?;
+        Ok(Self::assemble(k, cells, digests, row_roots, column_roots))
+    }
+
+    /// A square of these 4k² cells as they are, row by row, which need not be codewords: what a dishonest producer commits to.
+    pub fn from_cells(given: &[u8]) -> Result<Self, SquareError> {
+        let k = width(given, 2 * MAX_SQUARE_SIZE)? / 2;
+        if k == 0 {
+            return Err(SquareError::Shape(given.len()));
+        }
+        let mut cells = room(given.len())?;
+        let mut digests = vec![[0u8; 32]; 4 * k * k];
+        let row_roots = cells
+            .par_chunks_exact_mut(2 * k * SHARE)
+            .zip(given.par_chunks_exact(2 * k * SHARE))
+            .zip(digests.par_chunks_exact_mut(2 * k))
+            .enumerate()
+            .map(|(row, ((cells, given), digests))| {
+                cells.copy_from_slice(given);
+                hash_row(k, row, cells, digests)
             })
             .collect::<Result<Vec<Node>, SquareError>>()?;
+        let column_roots = column_roots(k, &cells, &digests)?;
         Ok(Self::assemble(k, cells, digests, row_roots, column_roots))
     }
 
@@ -224,6 +233,30 @@ impl ExtendedSquare {
         Tree::new(axis_leaves(self.k, &self.cells, &self.digests, axis, index))
             .expect("checked when it was made")
     }
+}
+
+/// The width of a square of shares: a power of two, at most `limit`.
+fn width(shares: &[u8], limit: usize) -> Result<usize, SquareError> {
+    let count = shares.len() / SHARE;
+    let width = count.isqrt();
+    if !shares.len().is_multiple_of(SHARE)
+        || width * width != count
+        || !width.is_power_of_two()
+        || width > limit
+    {
+        return Err(SquareError::Shape(shares.len()));
+    }
+    Ok(width)
+}
+
+fn column_roots(k: usize, cells: &[u8], digests: &[[u8; 32]]) -> Result<Vec<Node>, SquareError> {
+    (0..2 * k)
+        .into_par_iter()
+        .map(|column| {
+            nmt::root(&mut axis_leaves(k, cells, digests, Axis::Column, column))
+                .map_err(|_| SquareError::Unordered(Axis::Column, column))
+        })
+        .collect()
 }
 
 fn hash_row(
