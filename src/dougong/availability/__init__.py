@@ -7,10 +7,11 @@ Checking: the `verify_*` functions, which trust only a data root.
 from dougong.availability.app import SquareApplication
 from dougong.availability.attestor import Attestor
 from dougong.availability.blob_tx import account_address, check_blob_tx, make_blob_tx
+from dougong.availability.client import SquareClient
 from dougong.availability.commitment import SUBTREE_ROOT_THRESHOLD, subtree_roots
 from dougong.availability.commitment import commitment as share_commitment
 from dougong.availability.history import History, verify_history
-from dougong.availability.layer import SquareClient, SquareLayer
+from dougong.availability.layer import SquareLayer
 from dougong.availability.layout import MAX_SQUARE_SIZE, Square, SquareBuilder, build_square, construct_square
 from dougong.availability.namespaces import check_blob_namespace
 from dougong.availability.params import SquareParams

@@ -16,8 +16,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dougong.availability.app import INVALID, TOO_LARGE, SquareApplication
-from dougong.availability.blob_tx import account_address, make_blob_tx
+from dougong.availability.app import SquareApplication
+from dougong.availability.client import SquareClient
 from dougong.availability.reading import blob_in_shares, holds, shares_at
 from dougong.availability.shares import SHARE_BYTES, shares_needed
 from dougong.availability.square import ServedSquare
@@ -28,7 +28,7 @@ from dougong.codec.timestamp import decode_time
 from dougong.crypto import merkle
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
-from dougong.errors import Divergence, InvalidBlob, Rejected
+from dougong.errors import Divergence, InvalidBlob
 from dougong.interfaces import Consensus
 from dougong.types import (
     Blob,
@@ -47,7 +47,6 @@ from dougong.types import (
 
 _KEPT_BLOCKS = 1024
 _TIME_FIELD = 4  # of CometBFT's Header
-_SEQUENCE_TRIES = 32
 _MEASURED_BLOCKS = 16
 
 
@@ -176,64 +175,6 @@ class SquareLayer:
                 f"block {height} says data root {data_root.hex()} and its transactions make {square.header.data_root.hex()}"
             )
         return await asyncio.to_thread(_serve, block.txs, laid_out, square)
-
-
-class SquareClient:
-    """`DataAvailability` for one account of a `SquareLayer` in this process."""
-
-    def __init__(self, layer: SquareLayer, key: Secp256k1Key) -> None:
-        self._layer = layer
-        self._key = key
-        self._turn = asyncio.Lock()
-        self.address = account_address(key.public_key)
-
-    async def submit(self, blob: Blob, *, budget: int | None = None) -> Placement:
-        """`DataAvailability.submit`. A blob of share version 1 must name this account (`address`) as its signer."""
-        while True:
-            raw, sequence, after = await self._send(blob)
-            placed = await self._layer.included(raw, self.address, sequence, after)
-            if placed is not None:
-                return placed[0]
-            # Another transaction of this account took the sequence, and this one can never take effect: sign anew.
-
-    async def _send(self, blob: Blob) -> tuple[bytes, int, int]:
-        layer = self._layer
-        async with self._turn:
-            for _ in range(_SEQUENCE_TRIES):
-                sequence = layer.app.pending_sequence(self.address)
-                raw = await asyncio.to_thread(make_blob_tx, self._key, layer.app.chain_id, sequence, [blob])
-                after = await layer.latest()
-                verdict = await layer.broadcast(raw)
-                if verdict.accepted:
-                    return raw, sequence, after
-                if verdict.code in (INVALID, TOO_LARGE):
-                    raise InvalidBlob(f"the DA layer refuses the blob: {verdict.log}")
-                # Someone else signs with the same key and was faster.
-        raise Rejected(f"the DA layer refuses the transaction: {verdict.log}", remedy="let one process alone use the key")
-
-    async def header(self, height: int) -> SquareHeader:
-        return await self._layer.header(height)
-
-    async def latest(self) -> int:
-        return await self._layer.latest()
-
-    async def blobs(self, height: int, namespace: Namespace) -> SquareNamespaceData:
-        return await self._layer.blobs(height, namespace)
-
-    async def blob(self, placement: Placement, namespace: Namespace) -> Blob | None:
-        return await self._layer.blob(placement, namespace)
-
-    async def quote(self, size: int) -> Quote:
-        return await self._layer.quote(size)
-
-    async def prove(self, placement: Placement) -> ShareProof:
-        return await self._layer.prove(placement)
-
-    async def sample(self, height: int, row: int, column: int) -> SquareCell:
-        return await self._layer.sample(height, row, column)
-
-    async def shares(self, height: int) -> Sequence[bytes]:
-        return await self._layer.shares(height)
 
 
 def _serve(txs: tuple[bytes, ...], laid_out: LaidOut, square: ServedSquare) -> _ServedBlock:

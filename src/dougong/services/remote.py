@@ -21,22 +21,18 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dougong.availability.attestor import check_square
-from dougong.availability.blob_tx import account_address, make_blob_tx
-from dougong.availability.layout import SquareBuilder
-from dougong.availability.params import SquareParams
 from dougong.availability.proofs import verify_cell, verify_header, verify_namespace_data
 from dougong.availability.reading import blob_in_shares, holds, shares_at
-from dougong.availability.wire import decode_blob_tx
 from dougong.consensus import Genesis
 from dougong.consensus.header import Header
 from dougong.consensus.light import TABLE, LightClient, LightOptions, verify_transaction
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
-from dougong.errors import InvalidBlob, InvalidHeader, InvalidProof, NotFound, Rejected, Unavailable
+from dougong.errors import InvalidHeader, InvalidProof, NotFound, Rejected
 from dougong.net.node import NodeClient
+from dougong.services.remote_account import RemoteAccount
 from dougong.services.threads import in_thread
 from dougong.store import Store
 from dougong.types import Blob, Namespace, Placement, Quote, ShareProof, SquareCell, SquareHeader, SquareNamespaceData
@@ -59,12 +55,6 @@ async def trusted_genesis(node: NodeClient, genesis_hash: bytes) -> Genesis:
     return Genesis.parse(document)
 
 
-@dataclass(frozen=True, slots=True)
-class _Account:
-    key: Secp256k1Key
-    address: bytes
-
-
 class RemoteSquare:
     """`DataAvailability` over one node that is not trusted. With a `key` it can submit."""
 
@@ -82,11 +72,8 @@ class RemoteSquare:
         self.genesis = genesis
         self._light = LightClient(genesis, node.signed_header, store=store, options=options)
         self._verifying = asyncio.Lock()
-        self._submitting = asyncio.Lock()
-        self._next_sequence = 0
         self._headers: OrderedDict[int, SquareHeader] = OrderedDict()
-        self._account = None if key is None else _Account(key, account_address(key.public_key))
-        self._poll_s = poll_s
+        self._account = None if key is None else RemoteAccount(node, genesis, key, self, poll_s=poll_s)
 
     @classmethod
     async def open(
@@ -180,38 +167,9 @@ class RemoteSquare:
         return shares
 
     async def submit(self, blob: Blob, *, budget: int | None = None) -> Placement:
-        account = self._account
-        if account is None:
+        if self._account is None:
             raise Rejected("this client of the DA layer only reads: it has no key")
-        if blob.share_version == 1 and blob.signer != account.address:
-            raise InvalidBlob("a blob of share version 1 is signed by the account that submits it")
-        await in_thread(self._check_fits, account.key, blob)
-        height = await self.latest() + 1
-        async with self._submitting:  # a sequence is used up only by a transaction that was taken
-            sequence = max(self._next_sequence, await self.node.next_sequence(account.address))
-            raw = await in_thread(make_blob_tx, account.key, self.genesis.chain_id, sequence, [blob])
-            self._next_sequence = 0  # unless it is taken, the node's count is the one that holds
-            await self.node.submit(raw)
-            self._next_sequence = sequence + 1
-        while True:
-            spent = await self.node.next_sequence(account.address) > sequence
-            last = await self.latest()
-            while height <= last:
-                for placed in (await self.blobs(height, blob.namespace)).blobs:
-                    if placed.blob == blob:
-                        return placed.placement
-                height += 1
-            if spent:
-                self._next_sequence = 0
-                raise Unavailable("another transaction took the account's sequence: this one did not publish the blob")
-            await asyncio.sleep(self._poll_s)
-
-    def _check_fits(self, key: Secp256k1Key, blob: Blob) -> None:
-        """Raises `InvalidBlob` for a blob that the chain's largest square could not hold beside its own transaction."""
-        wrapped = decode_blob_tx(make_blob_tx(key, self.genesis.chain_id, 0, [blob]))
-        limit = SquareParams.parse(self.genesis.app_state).max_square_size
-        if wrapped is None or not SquareBuilder(limit).append_blob_tx(wrapped):
-            raise InvalidBlob(f"a blob of {len(blob.data)} bytes does not fit a square of {limit} x {limit} shares")
+        return await self._account.submit(blob, budget=budget)
 
 
 def check_cell(header: SquareHeader, cell: SquareCell, row: int, column: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from dougong._native import Evm
-from dougong.availability.layer import SquareClient
+from dougong.availability.client import SquareClient
 from dougong.crypto.hashing import sha256
 from dougong.errors import StoreCorrupt
 from dougong.rpc.ethereum import EthereumApi

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from dougong.availability.app import SquareApplication
 from dougong.availability.attestor import TABLES, Attestor
-from dougong.availability.layer import SquareClient, SquareLayer
+from dougong.availability.client import SquareClient
+from dougong.availability.layer import SquareLayer
 from dougong.consensus.genesis import Genesis
 from dougong.consensus.solo import Solo, SoloOptions
 from dougong.rpc.node import availability_methods, chain_health, consensus_methods
