@@ -54,7 +54,7 @@ def axis_root(k: int, axis: int, index: int, shares: Sequence[bytes | None]) -> 
 # --- execution (rust/evm) -------------------------------------------------------------------------------------------
 
 class TxInfo:
-    """A decoded, signature-checked Ethereum transaction (legacy, 2930, 1559, 7702)."""
+    """A decoded, signature-checked Ethereum transaction (legacy, 2930, 1559, 7702; 4844 where asked for)."""
 
     hash: bytes
     sender: bytes
@@ -64,6 +64,9 @@ class TxInfo:
     max_priority_fee_per_gas: int
     value: int
     to: bytes | None
+    blob_versioned_hashes: list[bytes]
+    """Of a blob transaction; empty for any other."""
+    max_fee_per_blob_gas: int | None
     tx_type: int
     chain_id: int | None
     size: int
@@ -93,11 +96,16 @@ class BuiltBlock:
     included: list[int]
     skipped: list[tuple[int, str]]
 
-def decode_transactions(txs: Sequence[bytes]) -> list[TxInfo | str]:
-    """Decodes and recovers senders on all cores. A string in place of a `TxInfo` says why that one is invalid."""
+def decode_transactions(txs: Sequence[bytes], *, blobs: bool = False) -> list[TxInfo | str]:
+    """Decodes and recovers senders on all cores. A string in place of a `TxInfo` says why that one is invalid. Our own chains
+    carry no blobs: type 3 is invalid there, and taken with `blobs` alone, for the blocks of an Ethereum chain."""
+
+def transactions_root(txs: Sequence[bytes]) -> bytes:
+    """The `transactionsRoot` (32 bytes) of a block of these transactions, in their EIP-2718 encodings and this order."""
 
 def sign_transaction(fields_json: str, private_key: bytes) -> bytes:
-    """Signs a transaction given as JSON-RPC fields (type, chainId, nonce, to, value, data, gas, maxFeePerGas, ...).
+    """Signs a transaction given as JSON-RPC fields (type, chainId, nonce, to, value, data, gas, maxFeePerGas, ...;
+    for type 3 maxFeePerBlobGas and blobVersionedHashes).
     Returns the EIP-2718 encoding."""
 
 def sign_transactions(fields_json: Sequence[str], private_keys: Sequence[bytes]) -> list[bytes]: ...

@@ -46,3 +46,53 @@ def test_init_code_over_the_limit() -> None:
 
 def test_a_delegation_without_authorizations() -> None:
     assert decoded(100_000, type="0x4", to=TO, authorizationList=[]).flaw == "EIP-7702 transaction with empty auth list"
+
+
+HASHES = ["0x01" + f"{n:02x}" * 31 for n in (1, 2, 3)]
+BLOB_FIELDS = {**FIELDS, "type": "0x3", "gas": "0x5208", "to": TO, "maxFeePerBlobGas": "0x7", "blobVersionedHashes": HASHES}
+
+
+def test_blob_transactions_are_read_where_they_are_asked_for_alone() -> None:
+    raw = sign_transaction(json.dumps(BLOB_FIELDS), KEY)
+    key = Account.from_key(KEY)
+    theirs = key.sign_transaction({**{k: v for k, v in BLOB_FIELDS.items() if k != "input"}, "data": "0x"})
+    assert raw == bytes(theirs.raw_transaction)
+    [why] = decode_transactions([raw])
+    assert why == "blob transactions (type 3) are not taken: this chain carries no blobs of its own"
+    infos = decode_transactions([raw] * 5, blobs=True)
+    for info in infos:
+        assert isinstance(info, TxInfo)
+        assert (info.hash, info.sender) == (bytes(theirs.hash), bytes.fromhex(key.address[2:]))
+        assert [hash_.hex() for hash_ in info.blob_versioned_hashes] == [hash_[2:] for hash_ in HASHES]
+        assert (info.tx_type, info.max_fee_per_blob_gas) == (3, 7)
+    [why] = decode_transactions([raw])
+    assert isinstance(why, str), "what was read as another chain's is not remembered as ours"
+    [plain] = decode_transactions([sign_transaction(json.dumps({**FIELDS, "gas": "0x5208", "to": TO}), KEY)], blobs=True)
+    assert isinstance(plain, TxInfo)
+    assert (plain.blob_versioned_hashes, plain.max_fee_per_blob_gas) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"to": None}, "to"),
+        ({"maxFeePerBlobGas": None}, "maxFeePerBlobGas"),
+        ({"blobVersionedHashes": None}, "blobVersionedHashes"),
+        ({"blobVersionedHashes": []}, "blobVersionedHashes"),
+        ({"blobVersionedHashes": ["0x02" + "00" * 31]}, "version 1"),
+        ({"blobVersionedHashes": ["0x01"]}, "32 bytes"),
+    ],
+)
+def test_half_a_blob_transaction_is_not_signed(change: dict[str, object], reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        sign_transaction(json.dumps(BLOB_FIELDS | change), KEY)
+
+
+def test_the_transactions_root_is_a_blocks() -> None:
+    assert transactions_root([]).hex() == "56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
+    raws = [sign_transaction(json.dumps({**FIELDS, "gas": "0x5208", "to": TO, "nonce": hex(n)}), KEY) for n in range(200)]
+    trie = HexaryTrie({})
+    for index, raw in enumerate(raws):
+        trie[rlp.encode(index)] = raw
+    assert transactions_root(raws) == trie.root_hash
+    assert transactions_root(raws[::-1]) != trie.root_hash

@@ -7,6 +7,7 @@ use alloy_consensus::{
 };
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
+use alloy_eips::eip4844::VERSIONED_HASH_VERSION_KZG;
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use rayon::prelude::*;
@@ -107,6 +108,29 @@ impl Fields<'_> {
         Ok(AccessList(items.collect::<Result<_>>()?))
     }
 
+    pub fn versioned_hashes(&self) -> Result<Vec<B256>> {
+        let wrong = || {
+            invalid(
+                "blobVersionedHashes",
+                "not a list of one or more versioned hashes, 32 bytes of version 1",
+            )
+        };
+        let hashes: Vec<B256> = self
+            .value("blobVersionedHashes")
+            .and_then(Value::as_array)
+            .ok_or_else(wrong)?
+            .iter()
+            .map(|hash| quantity::fixed(hash).map(B256::new).ok_or_else(wrong))
+            .collect::<Result<_>>()?;
+        let known = hashes
+            .iter()
+            .all(|hash| hash[0] == VERSIONED_HASH_VERSION_KZG);
+        if hashes.is_empty() || !known {
+            return Err(wrong());
+        }
+        Ok(hashes)
+    }
+
     pub fn authorizations(&self) -> Result<Vec<SignedAuthorization>> {
         let wrong = || {
             invalid(
@@ -175,6 +199,7 @@ fn build(fields: &Fields<'_>) -> Result<EthereumTypedTransaction<TxEip4844>> {
     let tx_type = match fields.u64("type")? {
         Some(tx_type) => tx_type,
         None if fields.has("authorizationList") => 4,
+        None if fields.has("blobVersionedHashes") || fields.has("maxFeePerBlobGas") => 3,
         None if fields.has("maxFeePerGas") || fields.has("maxPriorityFeePerGas") => 2,
         None if fields.has("accessList") => 1,
         None => 0,
@@ -229,6 +254,21 @@ fn build(fields: &Fields<'_>) -> Result<EthereumTypedTransaction<TxEip4844>> {
             access_list,
             input,
         }),
+        3 => EthereumTypedTransaction::Eip4844(TxEip4844 {
+            chain_id: chain_id.ok_or_else(|| need("chainId"))?,
+            nonce,
+            gas_limit,
+            max_fee_per_gas: max_fee()?,
+            max_priority_fee_per_gas,
+            to: to.ok_or_else(|| need("to"))?,
+            value,
+            access_list,
+            blob_versioned_hashes: fields.versioned_hashes()?,
+            max_fee_per_blob_gas: fields
+                .u128("maxFeePerBlobGas")?
+                .ok_or_else(|| need("maxFeePerBlobGas"))?,
+            input,
+        }),
         4 => EthereumTypedTransaction::Eip7702(TxEip7702 {
             chain_id: chain_id.ok_or_else(|| need("chainId"))?,
             nonce,
@@ -244,7 +284,7 @@ fn build(fields: &Fields<'_>) -> Result<EthereumTypedTransaction<TxEip4844>> {
         other => {
             return Err(invalid(
                 "type",
-                &format!("{other} is not one of 0, 1, 2, 4"),
+                &format!("{other} is not one of 0, 1, 2, 3, 4"),
             ));
         }
     })

@@ -1,9 +1,11 @@
 //! Signed transactions: canonical decoding, sender recovery on all cores, and what the EVM needs of them.
 //!
-//! Types: legacy (with and without EIP-155), EIP-2930, EIP-1559, EIP-7702. Blob transactions (EIP-4844) are refused: their
-//! blobs would have to be carried by a consensus layer that these chains do not have.
+//! Types: legacy (with and without EIP-155), EIP-2930, EIP-1559, EIP-7702. Blob transactions (EIP-4844) are refused where our
+//! own chains take transactions: their blobs would have to be carried by a consensus layer that these chains do not have.
+//! `decode_any` reads them too, for blocks of Ethereum itself.
 
 use alloy_consensus::crypto::secp256k1::recover_signer;
+use alloy_consensus::proofs::ordered_trie_root_with_encoder;
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844, Typed2718};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
@@ -62,6 +64,15 @@ impl SignedTx {
 
     pub fn to(&self) -> Option<Address> {
         self.envelope.to()
+    }
+
+    /// Of a blob transaction; none of any other.
+    pub fn blob_versioned_hashes(&self) -> &[B256] {
+        self.envelope.blob_versioned_hashes().unwrap_or_default()
+    }
+
+    pub fn max_fee_per_blob_gas(&self) -> Option<u128> {
+        self.envelope.max_fee_per_blob_gas()
     }
 
     pub fn tx_type(&self) -> u8 {
@@ -199,21 +210,36 @@ pub fn decode_any(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String>
     })
 }
 
+type Decoded = Result<SignedTx, String>;
+
 /// Decodes many on all cores, in order.
-pub fn decode_all<T: AsRef<[u8]> + Sync>(
+pub fn decode_all<T: AsRef<[u8]> + Sync>(raws: &[T], senders: &SenderCache) -> Vec<Decoded> {
+    decode_each(raws, |raw| decode_with(raw, senders))
+}
+
+/// As `decode_all`, but lets blob transactions of foreign chains pass.
+pub fn decode_all_any<T: AsRef<[u8]> + Sync>(raws: &[T], senders: &SenderCache) -> Vec<Decoded> {
+    decode_each(raws, |raw| decode_any(raw, senders))
+}
+
+fn decode_each<T: AsRef<[u8]> + Sync>(
     raws: &[T],
-    senders: &SenderCache,
-) -> Vec<Result<SignedTx, String>> {
+    decode: impl Fn(&[u8]) -> Decoded + Sync,
+) -> Vec<Decoded> {
     if raws.len() < 4 {
-        return raws
-            .iter()
-            .map(|raw| decode_with(raw.as_ref(), senders))
-            .collect();
+        return raws.iter().map(|raw| decode(raw.as_ref())).collect();
     }
     raws.par_iter()
         .with_min_len(4)
-        .map(|raw| decode_with(raw.as_ref(), senders))
+        .map(|raw| decode(raw.as_ref()))
         .collect()
+}
+
+/// The transactions root of a block of these, in their EIP-2718 encodings.
+pub fn encoded_root<T: AsRef<[u8]>>(raws: &[T]) -> B256 {
+    ordered_trie_root_with_encoder(raws, |raw, out| {
+        out.extend_from_slice(raw.as_ref());
+    })
 }
 
 /// EIP-7702: an authorization whose signature does not recover is skipped when executed, it does not spoil the transaction.

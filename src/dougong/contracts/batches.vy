@@ -1,8 +1,8 @@
 # pragma version 0.4.3
 """
 @title Batches: which data a rollup's chain is made of
-@notice docs/spec/derivation.md, "Batch accumulator". A reference is taken only with a proof that the data is published, so no
-        batch can stall a rollup; and it must take along every inbox message that is overdue, so no sequencer can silence a user.
+@notice docs/spec/derivation.md, "Batch accumulator". A reference is taken only with a proof that the data is published (by the
+        attestors of the rollup's DA chain, or by this very transaction, which carries it in blobs), so no batch can stall a rollup; and it must take along every inbox message that is overdue, so no sequencer can silence a user.
         Who appends names the index that the batch must get: a transaction that is sent twice, or crosses another's, fails.
 """
 
@@ -27,6 +27,9 @@ struct AvailabilityProof:
     share: Bytes[shares.SHARE_BYTES]                # the batch's first share
     row_path: Bytes[shares.ROW_PATH_BYTES]          # share -> row root
     square_path: DynArray[bytes32, merkle.MAX_DEPTH]    # row root -> data root
+
+# Of one transaction. Ethereum allows 6 (EIP-7594); a contract that nobody can change leaves room.
+MAX_BLOBS: constant(uint256) = 64
 
 event BatchAppended:
     rollup_id: indexed(uint256)
@@ -59,6 +62,7 @@ def append_batch(
     # Field by field: the whole registration has nine slots.
     namespace: uint256 = convert(registry.rollups[rollup_id].namespace, uint256)
     attestations: IAttestations = IAttestations(registry.rollups[rollup_id].attestations)
+    assert attestations.address != empty(address), "this rollup's data lies in blobs"
     shares._require_sequence(proof.share, namespace, placement.share_count)
     data_root: bytes32 = shares._data_root(
         proof.share, placement.start_share, placement.share_count, proof.row_path, proof.square_path
@@ -68,6 +72,37 @@ def append_batch(
         proof.attested_height, placement.height, data_root, proof.history
     ), "the data root is not attested"
     self._append(rollup_id, index, registry.rollups[rollup_id].da_id, inbox_end, placement)
+
+
+@external
+@nonreentrant
+def append_blob_batch(rollup_id: uint256, index: uint256, inbox_end: uint256):
+    """
+    @notice Appends a batch whose data is all blobs (EIP-4844) of this very transaction: only here does the chain show their versioned
+            hashes, whose SHA-256 is the data root. Its height is this block's number.
+    """
+    self._require_appender(rollup_id)
+    da_id: bytes32 = registry.rollups[rollup_id].da_id
+    assert da_id == registry._blob_da_id(), "this rollup's data does not lie in blobs"
+    hashes: bytes32[MAX_BLOBS] = empty(bytes32[MAX_BLOBS])
+    count: uint256 = 0
+    for i: uint256 in range(MAX_BLOBS):
+        hashes[i] = blobhash(i)
+        # Past the last blob the hash is zero, which no versioned hash is.
+        if hashes[i] == empty(bytes32):
+            break
+        count += 1
+    assert count > 0, "the transaction carries no blobs"
+    assert blobhash(count) == empty(bytes32), "too many blobs"
+    self._append(
+        rollup_id,
+        index,
+        da_id,
+        inbox_end,
+        Placement(
+            height=block.number, data_root=sha256(slice(abi_encode(hashes), 0, count * 32)), start_share=0, share_count=count
+        ),
+    )
 
 
 @external

@@ -9,8 +9,8 @@ import IAttestations
 
 struct Rollup:
     namespace: bytes29            # where its batches lie; version 0, not a reserved one
-    attestations: address         # who vouches for the data roots of its DA chain
-    da_id: bytes32                # that chain, as the attestations contract names it
+    attestations: address         # who vouches for the data roots of its DA chain; zero: its data lies in this chain's own blobs
+    da_id: bytes32                # that chain, as the attestations contract names it; or these blobs
     sequencer: address
     verifier: address             # who knows whether its claims hold; see IVerifier.vyi
     genesis_state: bytes32        # the first claim's pre-state
@@ -32,6 +32,7 @@ event SequencerChanged:
     sequencer: indexed(address)
 
 MAX_DELAY: constant(uint256) = 30 * 86400
+BLOB_DOMAIN: constant(Bytes[22]) = b"dougong/ethereum-blobs"
 
 # Ids count from 1.
 rollup_count: public(uint256)
@@ -43,19 +44,24 @@ successors: public(HashMap[uint256, address])
 def register(config: Rollup) -> uint256:
     """
     @notice Anyone may register; what is registered here can harm only those who use it. `config.da_id` must be what
-            `config.attestations` answers.
+            `config.attestations` answers. Without attestations the rollup's data lies in the blobs of this chain's transactions, and
+            `config.da_id` must say so; nothing else may, so that a reference's DA id tells how it was proven.
     """
     # One comparison says: version 0, 18 zero bytes, a 10-byte id above the reserved ones.
     namespace: uint256 = convert(config.namespace, uint256)
     assert namespace > 255 and namespace < 2**80, "not a user namespace"
-    assert config.attestations.is_contract, "no attestations contract"
     assert config.verifier.is_contract, "no verifier contract"
     assert config.sequencer != empty(address), "no sequencer"
     assert config.genesis_state != empty(bytes32), "no genesis state"
     assert config.spec_version != 0, "no spec version"
     assert config.force_delay <= MAX_DELAY, "force delay above 30 days"
     assert config.sequencer_timeout <= MAX_DELAY, "sequencer timeout above 30 days"
-    assert staticcall IAttestations(config.attestations).DA_ID() == config.da_id, "another DA chain"
+    if config.attestations == empty(address):
+        assert config.da_id == self._blob_da_id(), "not this chain's blobs"
+    else:
+        assert config.attestations.is_contract, "no attestations contract"
+        assert config.da_id != self._blob_da_id(), "blobs are not attested"
+        assert staticcall IAttestations(config.attestations).DA_ID() == config.da_id, "another DA chain"
 
     self.rollup_count += 1
     rollup_id: uint256 = self.rollup_count
@@ -86,3 +92,10 @@ def accept_sequencer(rollup_id: uint256):
 @view
 def _require_rollup(rollup_id: uint256):
     assert self.rollups[rollup_id].sequencer != empty(address), "no such rollup"
+
+
+@internal
+@view
+def _blob_da_id() -> bytes32:
+    # Not an immutable: where a fork takes another chain id, blobs there are another layer's.
+    return sha256(concat(BLOB_DOMAIN, convert(chain.id, bytes32)))

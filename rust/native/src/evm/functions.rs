@@ -4,7 +4,7 @@ use dougong_evm::alloy::B256;
 use dougong_evm::batch::{self, Batch, DeclaredBlock};
 use dougong_evm::block::Sealed;
 use dougong_evm::chain::HeadInfo;
-use dougong_evm::tx::decode_all;
+use dougong_evm::tx::{decode_all, decode_all_any, encoded_root};
 use dougong_evm::{proof, sign};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -14,14 +14,29 @@ use super::values::{HeaderInfo, TxInfo};
 use crate::errors::{detached, raise};
 
 #[pyfunction]
-pub fn decode_transactions(py: Python<'_>, txs: Vec<Vec<u8>>) -> PyResult<Vec<Py<PyAny>>> {
-    detached(py, || decode_all(&txs, senders()))?
+#[pyo3(signature = (txs, *, blobs = false))]
+pub fn decode_transactions(
+    py: Python<'_>,
+    txs: Vec<Vec<u8>>,
+    blobs: bool,
+) -> PyResult<Vec<Py<PyAny>>> {
+    let decode = || match blobs {
+        true => decode_all_any(&txs, senders()),
+        false => decode_all(&txs, senders()),
+    };
+    detached(py, decode)?
         .into_iter()
         .map(|tx| match tx {
             Ok(tx) => Ok(Py::new(py, TxInfo(tx))?.into_any()),
             Err(reason) => Ok(PyString::new(py, &reason).into_any().unbind()),
         })
         .collect()
+}
+
+#[pyfunction]
+pub fn transactions_root<'py>(py: Python<'py>, txs: Vec<Vec<u8>>) -> PyResult<Bound<'py, PyBytes>> {
+    let root = detached(py, || encoded_root(&txs))?;
+    Ok(PyBytes::new(py, root.as_slice()))
 }
 
 #[pyfunction]

@@ -337,6 +337,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<BuiltBlock>()?;
     module.add_class::<Evm>()?;
     module.add_function(wrap_pyfunction!(functions::decode_transactions, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::transactions_root, module)?)?;
     module.add_function(wrap_pyfunction!(functions::sign_transaction, module)?)?;
     module.add_function(wrap_pyfunction!(functions::sign_transactions, module)?)?;
     module.add_function(wrap_pyfunction!(functions::sign_authorization, module)?)?;

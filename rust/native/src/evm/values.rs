@@ -3,6 +3,7 @@
 use dougong_evm::chain::{Built, HeadInfo};
 use dougong_evm::tx::SignedTx;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::bridge::integer;
 
@@ -42,6 +43,17 @@ impl TxInfo {
     #[getter]
     fn to(&self) -> Option<Vec<u8>> {
         self.0.to().map(|to| to.to_vec())
+    }
+    #[getter]
+    fn blob_versioned_hashes<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        let hashes = self.0.blob_versioned_hashes().iter();
+        hashes
+            .map(|hash| PyBytes::new(py, hash.as_slice()))
+            .collect()
+    }
+    #[getter]
+    fn max_fee_per_blob_gas(&self) -> Option<u128> {
+        self.0.max_fee_per_blob_gas()
     }
     #[getter]
     fn tx_type(&self) -> u8 {
