@@ -28,6 +28,14 @@ from dougong.types.availability import (
     SquareHeader,
     SquareNamespaceData,
 )
+from dougong.types.blobs import (
+    BLOB_BYTES,
+    CELLS_PER_BLOB,
+    BlobSidecar,
+    blob_da_id,
+    blob_data_root,
+    versioned_hash,
+)
 from dougong.types.consensus import (
     AppInfo,
     Block,
@@ -58,6 +66,8 @@ from dougong.types.settlement import (
 
 __all__ = [
     "ADDRESS_BYTES",
+    "BLOB_BYTES",
+    "CELLS_PER_BLOB",
     "HASH_BYTES",
     "NAMESPACE_BYTES",
     "NAMESPACE_USER_BYTES",
@@ -69,6 +79,7 @@ __all__ = [
     "BatchReference",
     "Blob",
     "BlobProof",
+    "BlobSidecar",
     "Block",
     "Cell",
     "ChainStatus",
@@ -103,6 +114,9 @@ __all__ = [
     "StateCommitment",
     "TxResult",
     "Validator",
+    "blob_da_id",
+    "blob_data_root",
+    "versioned_hash",
 ]
 
 HASH_BYTES = 32
