@@ -28,14 +28,7 @@ from dougong.types.availability import (
     SquareHeader,
     SquareNamespaceData,
 )
-from dougong.types.blobs import (
-    BLOB_BYTES,
-    CELLS_PER_BLOB,
-    BlobSidecar,
-    blob_da_id,
-    blob_data_root,
-    versioned_hash,
-)
+from dougong.types.blobs import BlobSidecar
 from dougong.types.consensus import (
     AppInfo,
     Block,
@@ -66,8 +59,6 @@ from dougong.types.settlement import (
 
 __all__ = [
     "ADDRESS_BYTES",
-    "BLOB_BYTES",
-    "CELLS_PER_BLOB",
     "HASH_BYTES",
     "NAMESPACE_BYTES",
     "NAMESPACE_USER_BYTES",
@@ -114,9 +105,6 @@ __all__ = [
     "StateCommitment",
     "TxResult",
     "Validator",
-    "blob_da_id",
-    "blob_data_root",
-    "versioned_hash",
 ]
 
 HASH_BYTES = 32
