@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dougong.availability.app import INVALID, TOO_LARGE
 from dougong.availability.blob_tx import account_address, make_blob_tx
+from dougong.availability.wire import decode_blob_tx
+from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import InvalidBlob, Rejected
 from dougong.types import Blob, Namespace, Placement, Quote, ShareProof, SquareCell, SquareHeader, SquareNamespaceData
@@ -20,6 +23,14 @@ if TYPE_CHECKING:
     from dougong.availability.layer import SquareLayer
 
 _SEQUENCE_TRIES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where the blobs of one transaction lie, and its hash as Celestia counts it: SHA-256 of the signed part, without blobs."""
+
+    placements: tuple[Placement, ...]
+    tx_hash: bytes
 
 
 class SquareClient:
@@ -33,19 +44,24 @@ class SquareClient:
 
     async def submit(self, blob: Blob, *, budget: int | None = None) -> Placement:
         """`DataAvailability.submit`. A blob of share version 1 must name this account (`address`) as its signer."""
+        return (await self.publish([blob], budget=budget)).placements[0]
+
+    async def publish(self, blobs: Sequence[Blob], *, budget: int | None = None) -> Published:
+        """All of them in one transaction, so in one block or not at all. Raises as `submit` does."""
         while True:
-            raw, sequence, after = await self._send(blob)
+            raw, sequence, after = await self._send(blobs)
             placed = await self._layer.included(raw, self.address, sequence, after)
             if placed is not None:
-                return placed[0]
+                inner = decode_blob_tx(raw)
+                return Published(placed, sha256(b"" if inner is None else inner.tx))
             # Another transaction of this account took the sequence, and this one can never take effect: sign anew.
 
-    async def _send(self, blob: Blob) -> tuple[bytes, int, int]:
+    async def _send(self, blobs: Sequence[Blob]) -> tuple[bytes, int, int]:
         layer = self._layer
         async with self._turn:
             for _ in range(_SEQUENCE_TRIES):
                 sequence = layer.app.pending_sequence(self.address)
-                raw = await asyncio.to_thread(make_blob_tx, self._key, layer.app.chain_id, sequence, [blob])
+                raw = await asyncio.to_thread(make_blob_tx, self._key, layer.app.chain_id, sequence, blobs)
                 after = await layer.latest()
                 verdict = await layer.broadcast(raw)
                 if verdict.accepted:

@@ -101,6 +101,10 @@ class SquareLayer:
     async def sample(self, height: int, row: int, column: int) -> SquareCell:
         return (await self._block(height)).square.cell(row, column)
 
+    async def square(self, height: int) -> ServedSquare:
+        """The extended square, as it is served from."""
+        return (await self._block(height)).square
+
     async def shares(self, height: int) -> Sequence[bytes]:
         square = (await self._block(height)).square
         return await asyncio.to_thread(square.original)

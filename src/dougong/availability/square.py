@@ -144,6 +144,11 @@ class ServedSquare:
     def namespace_data(self, namespace: Namespace) -> SquareNamespaceData:
         """All that the square has of a namespace, with the proof of completeness. Raises `InvalidInput` for a namespace whose
         shares are not blobs."""
+        rows = self.namespace_rows(namespace)
+        return SquareNamespaceData(self.header.height, namespace, placed_blobs(self.header, rows), rows)
+
+    def namespace_rows(self, namespace: Namespace) -> tuple[NamespaceRow, ...]:
+        """The shares of any namespace, with the proof of completeness."""
         rows = []
         for row, root in enumerate(self.header.row_roots[: self.size]):
             if not covers(root, namespace):
@@ -153,4 +158,4 @@ class ServedSquare:
             start, end, nodes, leaf = proven
             shares = () if leaf else tuple(self.extended.axis(0, row)[start:end])
             rows.append(NamespaceRow(row, shares, NmtProof(start, end, tuple(nodes), leaf)))
-        return SquareNamespaceData(self.header.height, namespace, placed_blobs(self.header, rows), tuple(rows))
+        return tuple(rows)
