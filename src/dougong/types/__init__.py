@@ -13,8 +13,13 @@ from __future__ import annotations
 from dougong.types.availability import (
     Blob,
     BlobProof,
+    BlobsHeader,
+    BlobTransaction,
     Cell,
     DataHeader,
+    KzgBlobProof,
+    KzgCell,
+    KzgNamespaceData,
     MerkleProof,
     NamespaceData,
     NamespaceRow,
@@ -27,6 +32,7 @@ from dougong.types.availability import (
     SquareCell,
     SquareHeader,
     SquareNamespaceData,
+    TransactionContent,
 )
 from dougong.types.blobs import BlobSidecar
 from dougong.types.consensus import (
@@ -71,6 +77,8 @@ __all__ = [
     "Blob",
     "BlobProof",
     "BlobSidecar",
+    "BlobTransaction",
+    "BlobsHeader",
     "Block",
     "Cell",
     "ChainStatus",
@@ -84,6 +92,9 @@ __all__ = [
     "InboxMessage",
     "InitChain",
     "InitChainResult",
+    "KzgBlobProof",
+    "KzgCell",
+    "KzgNamespaceData",
     "MerkleProof",
     "MessageKind",
     "Namespace",
@@ -103,6 +114,7 @@ __all__ = [
     "SquareHeader",
     "SquareNamespaceData",
     "StateCommitment",
+    "TransactionContent",
     "TxResult",
     "Validator",
 ]

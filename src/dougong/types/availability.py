@@ -9,8 +9,11 @@ and `NamespaceData`; what proves it is the family's own and stands in their subc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from dougong.types.namespace import Namespace
+
+CELLS_PER_EXT_BLOB = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +188,67 @@ class SquareNamespaceData(NamespaceData):
     by the row roots themselves."""
 
     rows: tuple[NamespaceRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobTransaction:
+    """A blob-carrying transaction of a block: the address (20 bytes) that signed it, and the versioned hash (32 bytes) of each of
+    its blobs, in order. Source: EIP-4844."""
+
+    sender: bytes
+    versioned_hashes: tuple[bytes, ...]
+
+    @property
+    def data_root(self) -> bytes:
+        """What a placement names: SHA-256 of the versioned hashes, one after the other. BLOBHASH shows a contract the same."""
+        return sha256(b"".join(self.versioned_hashes)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class BlobsHeader(DataHeader):
+    """The blob-carrying transactions of an Ethereum block, in order: all that the block commits to of its blobs. The blobs are
+    the rows of the extended data, counted through the block; each is extended to 128 cells (EIP-7594)."""
+
+    transactions: tuple[BlobTransaction, ...]
+
+    def capacity(self, data_root: bytes) -> int | None:
+        return next((len(tx.versioned_hashes) for tx in self.transactions if tx.data_root == data_root), None)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        return sum(len(tx.versioned_hashes) for tx in self.transactions), CELLS_PER_EXT_BLOB
+
+
+@dataclass(frozen=True, slots=True)
+class KzgCell(Cell):
+    """2,048 bytes of an extended blob (its first 64 cells are the blob itself), the blob's commitment and the proof (48 bytes
+    each) that these are the polynomial's values there. `row` counts the blobs of the block."""
+
+    commitment: bytes
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KzgBlobProof(BlobProof):
+    """The whole blobs (131,072 bytes each) of a transaction, and the transaction as it was signed (EIP-2718, without its blobs):
+    who published them, and that it was these."""
+
+    transaction: bytes
+    blobs: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionContent:
+    """What one blob-carrying transaction has of a namespace: all of its blobs, whole; or, without them, the first cell of its
+    first blob, which shows whose they are."""
+
+    blobs: tuple[bytes, ...]
+    first_cell: KzgCell | None
+
+
+@dataclass(frozen=True, slots=True)
+class KzgNamespaceData(NamespaceData):
+    """One entry for each blob-carrying transaction of the block, in order: of the namespace whole, of others as little as
+    shows it."""
+
+    transactions: tuple[TransactionContent, ...]
