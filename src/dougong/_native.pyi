@@ -41,9 +41,10 @@ class ExtendedSquare:
 
 def repair_square(
     cells: Sequence[bytes | None], row_roots: Sequence[bytes], column_roots: Sequence[bytes]
-) -> ExtendedSquare | tuple[int, int, list[bytes | None]] | int:
-    """The square from its 4k² cells, row by row, None where missing, under its roots. Or (axis, index, shares) of an axis
-    that is badly encoded; or the number of cells known in the end where they do not suffice. Raises `ValueError` for wrong
+) -> ExtendedSquare | tuple[int, int, list[bytes | None], list[list[bytes] | None]] | int:
+    """The square from its 4k² cells, row by row, None where missing, under its roots. Or (axis, index, shares, nodes) of an axis
+    that is badly encoded: its cells known before it was solved, and for those whose crossing axis was solved the nodes that prove
+    them under that axis' root; or the number of cells known in the end where they do not suffice. Raises `ValueError` for wrong
     shapes."""
 
 def axis_root(k: int, axis: int, index: int, shares: Sequence[bytes | None]) -> bytes | None:

@@ -153,7 +153,7 @@ fn nodes(roots: &[PyBackedBytes]) -> PyResult<Vec<Node>> {
         .collect()
 }
 
-/// The square; or (axis, index, shares) of a bad encoding; or how many cells are known where that is not enough.
+/// The square; or (axis, index, shares, nodes that prove them) of a bad encoding; or how many cells are known where that is not enough.
 #[pyfunction]
 fn repair_square<'py>(
     py: Python<'py>,
@@ -179,12 +179,19 @@ fn repair_square<'py>(
             axis,
             index,
             shares,
+            nodes,
         } => {
             let shares: Vec<_> = shares
                 .iter()
                 .map(|s| s.as_ref().map(|s| PyBytes::new(py, s)))
                 .collect();
-            Ok((axis as u8, index, shares).into_pyobject(py)?.into_any())
+            let nodes = nodes
+                .into_iter()
+                .map(|proof| proof.map(|nodes| list(py, nodes)).transpose())
+                .collect::<PyResult<Vec<_>>>()?;
+            Ok((axis as u8, index, shares, nodes)
+                .into_pyobject(py)?
+                .into_any())
         }
         Repaired::NotEnough(known) => Ok(known.into_pyobject(py)?.into_any()),
     }

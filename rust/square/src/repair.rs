@@ -4,8 +4,8 @@
 //! cross them; and so on until everything is there or nothing moves. Deviation: every axis, decoded ones too, is encoded again and
 //! compared, so that a root over cells which are not a codeword is found where rsmt2d would trust the root.
 
-use crate::nmt::{self, Node, Unordered};
-use crate::square::{Axis, ExtendedSquare, cell_namespace, code, room};
+use crate::nmt::{self, Node, Tree, Unordered};
+use crate::square::{Axis, ExtendedSquare, axis_leaves, cell_namespace, code, room};
 use crate::{MAX_SQUARE_SIZE, SHARE};
 use memmap2::MmapMut;
 use rayon::prelude::*;
@@ -19,6 +19,8 @@ pub enum Repaired {
         axis: Axis,
         index: usize,
         shares: Vec<Option<Vec<u8>>>,
+        /// For each share whose crossing axis was solved, given or not: the nodes that prove it under that axis' root.
+        nodes: Vec<Option<Vec<Node>>>,
     },
     /// Nothing more can be solved; so many cells are known now.
     NotEnough(usize),
@@ -150,6 +152,7 @@ pub fn repair(
                     axis,
                     index: *index,
                     shares: state.evidence(axis, *index),
+                    nodes: state.crossing_proofs(axis, *index),
                 });
             }
             moved |= !attempts.is_empty();
@@ -229,6 +232,23 @@ impl Crossword<'_> {
         (0..2 * self.k)
             .map(|at| self.cell(axis, index, at))
             .map(|cell| self.known[cell].then(|| self.cells[cell * SHARE..][..SHARE].to_vec()))
+            .collect()
+    }
+
+    fn crossing_proofs(&self, axis: Axis, index: usize) -> Vec<Option<Vec<Node>>> {
+        let crossing = match axis {
+            Axis::Row => Axis::Column,
+            Axis::Column => Axis::Row,
+        };
+        (0..2 * self.k)
+            .into_par_iter()
+            .map(|at| {
+                self.done[crossing as usize][at].then(|| {
+                    let leaves = axis_leaves(self.k, &self.cells, &self.digests, crossing, at);
+                    let tree = Tree::new(leaves).expect("a solved axis has a tree");
+                    tree.prove(index, index + 1)
+                })
+            })
             .collect()
     }
 }

@@ -10,6 +10,15 @@ from dougong.availability.blob_tx import account_address, check_blob_tx, make_bl
 from dougong.availability.client import SquareClient
 from dougong.availability.commitment import SUBTREE_ROOT_THRESHOLD, subtree_roots
 from dougong.availability.commitment import commitment as share_commitment
+from dougong.availability.fraud import (
+    BadBlock,
+    decode_bad_encoding,
+    encode_bad_encoding,
+    max_proof_bytes,
+    prove_axis,
+    prove_bad_encoding,
+    verify_bad_encoding,
+)
 from dougong.availability.history import History, verify_history
 from dougong.availability.layer import SquareLayer
 from dougong.availability.layout import MAX_SQUARE_SIZE, Square, SquareBuilder, build_square, construct_square
@@ -51,6 +60,7 @@ __all__ = [
     "SHARE_BYTES",
     "SUBTREE_ROOT_THRESHOLD",
     "Attestor",
+    "BadBlock",
     "BadEncoding",
     "BlobTx",
     "History",
@@ -73,13 +83,18 @@ __all__ = [
     "confidence",
     "construct_square",
     "data_root",
+    "decode_bad_encoding",
     "decode_blob_tx",
     "decode_index_wrapper",
+    "encode_bad_encoding",
     "encode_blob_tx",
     "encode_index_wrapper",
     "make_blob_tx",
+    "max_proof_bytes",
     "parse_blobs",
     "parse_transactions",
+    "prove_axis",
+    "prove_bad_encoding",
     "proven_placement",
     "samples_needed",
     "share_commitment",
@@ -88,6 +103,7 @@ __all__ = [
     "split_blob",
     "split_transactions",
     "subtree_roots",
+    "verify_bad_encoding",
     "verify_blob_proof",
     "verify_cell",
     "verify_header",

@@ -44,14 +44,17 @@ from dougong.types import (
 
 class BadEncoding(DougongError):
     """The roots of a square do not commit to a codeword: row (`axis` 0) or column (`axis` 1) `index` shows it. `shares` are the
-    cells of that axis that were known before it was solved, None where missing: what a fraud proof is made of."""
+    cells of that axis that were known before it was solved, None where missing, and `nodes` those beside each of them in the tree
+    of the axis that crosses, None where that is not known whole: what `prove_bad_encoding` makes a proof of."""
 
-    def __init__(self, axis: int, index: int, shares: tuple[bytes | None, ...]) -> None:
+    def __init__(
+        self, axis: int, index: int, shares: tuple[bytes | None, ...], nodes: tuple[tuple[bytes, ...] | None, ...]
+    ) -> None:
         super().__init__(
             f"{'column' if axis else 'row'} {index} of the square is badly encoded",
             remedy="refuse the block; its producers signed a data root that cannot be reconstructed",
         )
-        self.axis, self.index, self.shares = axis, index, shares
+        self.axis, self.index, self.shares, self.nodes = axis, index, shares, nodes
 
 
 class NotEnoughShares(Unavailable):
@@ -91,8 +94,8 @@ class ServedSquare:
         if isinstance(repaired, int):
             raise NotEnoughShares(repaired, len(cells))
         if isinstance(repaired, tuple):
-            axis, index, shares = repaired
-            raise BadEncoding(axis, index, tuple(shares))
+            axis, index, shares, nodes = repaired
+            raise BadEncoding(axis, index, tuple(shares), tuple(None if proof is None else tuple(proof) for proof in nodes))
         return cls(header, repaired)
 
     @classmethod
@@ -118,6 +121,13 @@ class ServedSquare:
         index, at = (column, row) if axis else (row, column)
         nodes = self.extended.prove_range(axis, index, at, at + 1)
         return SquareCell(row, column, self.extended.share(row, column), axis, NmtProof(at, at + 1, tuple(nodes)))
+
+    def axis_cells(self, axis: int, index: int) -> list[SquareCell]:
+        """The second half of a row (`axis` 0) or column (1), k cells that determine it, each with its proof to the root of the
+        axis that crosses: what convicts a badly encoded square, and acquits an honest one. Raises `NotFound` outside."""
+        k = self.size
+        places = [(at, index) if axis else (index, at) for at in range(k, 2 * k)]
+        return [self.cell(row, column, 1 - axis) for row, column in places]
 
     def prove(self, placement: Placement) -> ShareProof:
         """The shares of a placement under the data root. Raises `NotFound` if it is not one of this square."""

@@ -11,6 +11,7 @@ in the unit that the name says. What only one layer knows about stays in that la
 from __future__ import annotations
 
 from dougong.types.availability import (
+    BadEncodingProof,
     Blob,
     BlobProof,
     BlobsHeader,
@@ -72,6 +73,7 @@ __all__ = [
     "AppInfo",
     "Attestation",
     "Attestor",
+    "BadEncodingProof",
     "BatchContext",
     "BatchReference",
     "Blob",

@@ -132,6 +132,19 @@ class SquareCell(Cell):
 
 
 @dataclass(frozen=True, slots=True)
+class BadEncodingProof:
+    """That row (`axis` 0) or column (1) `index` of the square at `height` under `data_root` is badly encoded: k of its 2k cells,
+    in the order of their places, each under the root of its row or column, through which goes another codeword than the axis'
+    own root commits to. A block of which this can be shown is never valid, whoever signed it."""
+
+    height: int
+    data_root: bytes
+    axis: int
+    index: int
+    cells: tuple[SquareCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ShareRowProof:
     """Shares [start, end) of one row with their proof to the row root, and the row root's proof to the data root."""
 
