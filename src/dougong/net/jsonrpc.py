@@ -4,9 +4,10 @@
         head = quantity(await node.call("eth_blockNumber"))
         one, two = await node.batch([("eth_getBlockByNumber", ["0x1", False]), ("eth_getBlockByNumber", ["0x2", False])])
 
-`Unavailable`: the node did not answer, or not in JSON-RPC; calls that only read are tried again a few times first. `RpcError` (a
-`Rejected`): the node understood and refused; for a reverted call the contract's reason is in the message. The node is not trusted
-with memory: an answer above `max_bytes` is cut off and refused.
+`Unavailable`: the node did not answer, or not in JSON-RPC (`NotJsonRpc`), or is over a limit of its own (`LimitExceeded`); calls that
+only read are tried again a few times first, after the pause that the node asked for. `RpcError` (a `Rejected`): the node understood
+and refused; for a reverted call the contract's reason is in the message. The node is not trusted with memory: an answer above
+`max_bytes` is cut off and refused, and so is a compressed one, which nobody asked for.
 """
 
 from __future__ import annotations
@@ -16,20 +17,24 @@ import binascii
 import itertools
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import orjson
 
 from dougong.errors import InvalidInput, Rejected, Unavailable
+from dougong.net.codes import LIMIT_EXCEEDED
 from dougong.net.reverts import revert_reason
 
-__all__ = ["AnswerTooLarge", "JsonRpc", "RpcError", "data", "quantity"]
+__all__ = ["AnswerTooLarge", "JsonRpc", "LimitExceeded", "NotJsonRpc", "RpcError", "data", "quantity"]
 
+T = TypeVar("T")
 QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
-BUSY = frozenset({429, 502, 503, 504})
+TOO_MANY_REQUESTS, ONE_HOUR = 429, 3_600
+BUSY = frozenset({502, 503, 504})
+LONGEST_PAUSE = 10.0  # seconds that a node may ask for before the next attempt
 REVERTED = 3  # the code that nodes give to a reverted eth_call or eth_estimateGas
 
 
@@ -44,6 +49,18 @@ class RpcError(Rejected):
 
 class AnswerTooLarge(Unavailable):
     """The node's answer is above the client's limit: ask for less."""
+
+
+class NotJsonRpc(Unavailable):
+    """Something answered, and not in JSON-RPC 2.0: another program at this URL, or a node that plays with us."""
+
+
+class LimitExceeded(Unavailable):
+    """The node takes no more from this client now. `retry_after` is the pause in seconds that it asks for."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message, remedy="ask less often, or ask another node too")
+        self.retry_after = retry_after
 
 
 class JsonRpc:
@@ -66,6 +83,7 @@ class JsonRpc:
         self._http = httpx.AsyncClient(
             timeout=timeout,
             transport=transport,
+            headers={"accept-encoding": "identity"},
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
             verify=url.startswith("https"),  # reading the certificates costs 20 ms, for nothing without TLS
         )
@@ -79,62 +97,90 @@ class JsonRpc:
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def call(self, method: str, *params: object, idempotent: bool = True) -> Any:
+    async def call(self, method: str, *params: object, idempotent: bool = True, max_bytes: int | None = None) -> Any:
         """The result of one call. With `idempotent` False it is sent once: after `Unavailable` the outcome is unknown."""
         request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
-        answer = await self._post(orjson.dumps(request), idempotent, method)
-        return _result(answer, request["id"], method, self.url)
 
-    async def batch(self, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Any]:
+        def read(answer: object) -> Any:
+            return _result(answer, request["id"], method, self.url)
+
+        return await self._post(orjson.dumps(request), idempotent, method, read, max_bytes)
+
+    async def batch(self, calls: Sequence[tuple[str, Sequence[object]]], *, max_bytes: int | None = None) -> list[Any]:
         """The results of reading calls, in their order, in one round trip. The first refused one raises."""
+        return await self._batch(calls, max_bytes, _raised)
+
+    async def outcomes(self, calls: Sequence[tuple[str, Sequence[object]]], *, max_bytes: int | None = None) -> list[Any]:
+        """As `batch`, with an `RpcError` in the place of each refused call."""
+        return await self._batch(calls, max_bytes, _kept)
+
+    async def _batch(
+        self, calls: Sequence[tuple[str, Sequence[object]]], max_bytes: int | None, refused: Callable[[RpcError], RpcError]
+    ) -> list[Any]:
         if not calls:
             return []
         requests = [{"jsonrpc": "2.0", "id": next(self._ids), "method": m, "params": p} for m, p in calls]
-        answers = await self._post(orjson.dumps(requests), True, calls[0][0])
-        if isinstance(answers, dict):  # one error for all of it: the node refuses batches, or this one
-            _result(answers, None, "batch", self.url)
-        if not isinstance(answers, list):
-            raise _nonsense(self.url, "batch")
-        by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
-        return [
-            _result(by_id.get(request["id"]), request["id"], method, self.url)
-            for request, (method, _) in zip(requests, calls, strict=True)
-        ]
 
-    async def _post(self, body: bytes, idempotent: bool, what: str) -> Any:
-        attempts = self._attempts if idempotent else 1
-        for attempt in range(1, attempts + 1):
+        def read(answers: object) -> list[Any]:
+            if isinstance(answers, dict):  # one error for all of it: the node refuses batches, or this one
+                _result(answers, None, "batch", self.url)
+            if not isinstance(answers, list):
+                raise _nonsense(self.url, "batch")
+            by_id = {_id(answer): answer for answer in answers}
+            results: list[Any] = []
+            for request, (method, _) in zip(requests, calls, strict=True):
+                try:
+                    results.append(_result(by_id.get(request["id"]), request["id"], method, self.url))
+                except RpcError as error:
+                    results.append(refused(error))
+            return results
+
+        return await self._post(orjson.dumps(requests), True, calls[0][0], read, max_bytes)
+
+    async def _post(self, body: bytes, idempotent: bool, what: str, read: Callable[[object], T], max_bytes: int | None) -> T:
+        for attempt in range(1, self._attempts + 1):
+            pause = 0.05 * 2**attempt * random.uniform(0.5, 1.5)
             try:
-                return await self._post_once(body, what)
-            except Unavailable as error:
-                if attempt == attempts or isinstance(error, AnswerTooLarge):
+                return read(await self._post_once(body, what, max_bytes or self._max_bytes))
+            except LimitExceeded as error:  # refused before anything was done
+                if attempt == self._attempts or error.retry_after > LONGEST_PAUSE:
                     raise
-            await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1.5))
+                pause = max(pause, error.retry_after)
+            except Unavailable as error:
+                if attempt == self._attempts or not idempotent or isinstance(error, AnswerTooLarge):
+                    raise
+            await asyncio.sleep(pause)
         raise AssertionError("not reached")
 
-    async def _post_once(self, body: bytes, what: str) -> Any:
+    async def _post_once(self, body: bytes, what: str, max_bytes: int) -> Any:
         received = bytearray()
         try:
             async with (
                 asyncio.timeout(self._timeout),
                 self._http.stream("POST", self.url, content=body, headers={"content-type": "application/json"}) as response,
             ):
+                if response.headers.get("content-encoding", "identity") != "identity":
+                    raise NotJsonRpc(f"{self.url} compressed its answer to {what}, which nobody asked for")
                 async for chunk in response.aiter_bytes():
                     received += chunk
-                    if len(received) > self._max_bytes:
-                        raise AnswerTooLarge(f"{self.url} answered {what} with more than {self._max_bytes} bytes")
+                    if len(received) > max_bytes:
+                        raise AnswerTooLarge(f"{self.url} answered {what} with more than {max_bytes} bytes")
                 status = response.status_code
+                pause = response.headers.get("retry-after", "")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise Unavailable(
                 f"{self.url} did not answer {what}: {str(error) or type(error).__name__}",
                 remedy="check the url and that the node is running",
             ) from error
+        if status == TOO_MANY_REQUESTS:
+            seconds = min(int(pause), ONE_HOUR) if pause.isascii() and pause.isdecimal() and len(pause) < 10 else 1
+            raise LimitExceeded(f"{self.url} takes no more requests from here now", float(seconds))
         if status in BUSY:
             raise Unavailable(f"{self.url} is not serving {what} now: HTTP status {status}")
         try:
             return orjson.loads(received)
         except orjson.JSONDecodeError as error:
-            raise Unavailable(f"{self.url} answered {what} with HTTP status {status} and no JSON") from error
+            raise NotJsonRpc(f"{self.url} answered {what} with HTTP status {status} and no JSON") from error
 
 
 def quantity(value: object) -> int:
@@ -157,6 +203,20 @@ def data(value: object, size: int | None = None) -> bytes:
     return raw
 
 
+def _id(answer: object) -> object:
+    """The id by which an answer is found; what has none that could be one of ours is found by nobody."""
+    found = answer.get("id") if isinstance(answer, dict) else None
+    return found if isinstance(found, int) else None
+
+
+def _raised(error: RpcError) -> RpcError:
+    raise error
+
+
+def _kept(error: RpcError) -> RpcError:
+    return error
+
+
 def _result(answer: object, request_id: object, method: str, url: str) -> Any:
     if not isinstance(answer, dict):
         raise _nonsense(url, method)
@@ -164,14 +224,17 @@ def _result(answer: object, request_id: object, method: str, url: str) -> Any:
     if error is not None:
         if not isinstance(error, dict) or not isinstance(error.get("code"), int):
             raise _nonsense(url, method)
-        raise RpcError(method, error["code"], str(error.get("message", ""))[:500], error.get("data"))
+        message, details = str(error.get("message", ""))[:500], error.get("data")
+        if error["code"] == LIMIT_EXCEEDED and isinstance(details, dict) and isinstance(details.get("retryAfter"), (int, float)):
+            raise LimitExceeded(f"{method}: {message}", min(max(float(details["retryAfter"]), 0.0), ONE_HOUR))
+        raise RpcError(method, error["code"], message, details)
     if "result" not in answer or answer.get("id") != request_id:
         raise _nonsense(url, method)
     return answer["result"]
 
 
-def _nonsense(url: str, method: str) -> Unavailable:
-    return Unavailable(
+def _nonsense(url: str, method: str) -> NotJsonRpc:
+    return NotJsonRpc(
         f"{url} did not answer {method} in JSON-RPC 2.0", remedy="check that the url is an Ethereum JSON-RPC endpoint"
     )
 
