@@ -12,6 +12,12 @@ Source: CometBFT v0.38, spec/light-client/verification and light/verifier.go. A 
 
 Deviations: the first block is checked against the genesis document itself (set, parameters, no predecessor), not taken on trust,
 and an adjacent header must name the trusted block. Heights below a trusted one are reached from the nearest one beneath.
+
+Two more ways, for whoever needs many headers or has many peers:
+
+- a *run* of headers that ends at a verified one is verified by their hashes alone, each naming the one before;
+- `examine` looks at another header for a height that is verified already (CometBFT's detector): unless it is a lie, the
+  validators have signed two blocks, and `Fork` holds both.
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from dougong.consensus.genesis import Genesis
 from dougong.consensus.header import Header
 from dougong.crypto import merkle
 from dougong.crypto.hashing import sha256
-from dougong.errors import InvalidHeader, InvalidInput, StoreCorrupt
+from dougong.errors import Divergence, InvalidHeader, InvalidInput, StoreCorrupt
 from dougong.store import Store, height_key
 from dougong.types import MerkleProof, SignedHeader, Validator
 
@@ -38,8 +44,30 @@ TABLE = "trusted"
 ONE_THIRD = Fraction(1, 3)
 
 
+Fetch = Callable[[int], Awaitable[SignedHeader]]
+
+
 class _TooFar(InvalidHeader):
     """The trusted set vouches for too little of a header: one in between may help."""
+
+
+class NotUpon(InvalidHeader):
+    """A header that names another predecessor than the verified one, at `height`: a lie, or a fork there."""
+
+    def __init__(self, message: str, height: int) -> None:
+        super().__init__(message)
+        self.height = height
+
+
+class Fork(Divergence):
+    """Two verified headers of one height: the validators signed both. `ours` is the one that was believed so far."""
+
+    def __init__(self, ours: SignedHeader, theirs: SignedHeader) -> None:
+        super().__init__(
+            f"the chain forked: its validators signed two headers of height {ours.height}",
+            remedy="stop using the chain until its operators have said which one holds; both headers are evidence against them",
+        )
+        self.height, self.ours, self.theirs = ours.height, ours, theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +136,8 @@ def verify_next(trusted: LightBlock, block: LightBlock) -> None:
         raise InvalidHeader(f"header {header.height} is of another validator set than the one before it announced")
     # The parts are not the header's to prove: two encodings of one block share the hash.
     if header.last_block_id.hash != trusted.header.hash():
-        raise InvalidHeader(f"header {header.height} does not follow upon the trusted header {trusted.header.height}")
+        message = f"header {header.height} does not follow upon the trusted header {trusted.header.height}"
+        raise NotUpon(message, trusted.header.height)
 
 
 def verify_skipping(trusted: LightBlock, block: LightBlock, level: Fraction = ONE_THIRD) -> None:
@@ -127,14 +156,15 @@ def verify_skipping(trusted: LightBlock, block: LightBlock, level: Fraction = ON
 class LightClient:
     """Verified headers of one chain, fetched from a peer that is not trusted.
 
-    `fetch(height)` returns a peer's `SignedHeader`. With a `store` (holding the table `trusted`) what was verified survives a
-    restart. Not for concurrent use by several tasks with different peers: make one client a peer.
+    `fetch(height)` returns a peer's `SignedHeader`; each method takes another one to go to another peer. One call goes to one
+    peer, so that what does not verify is that peer's fault; several may run at a time. With a `store` (holding the table
+    `trusted`) what was verified survives a restart.
     """
 
     def __init__(
         self,
         genesis: Genesis,
-        fetch: Callable[[int], Awaitable[SignedHeader]],
+        fetch: Fetch,
         *,
         store: Store | None = None,
         options: LightOptions | None = None,
@@ -159,8 +189,61 @@ class LightClient:
         """The highest verified height, 0 before the first."""
         return self._heights[-1] if self._heights else 0
 
-    async def header(self, height: int) -> Header:
+    async def header(self, height: int, fetch: Fetch | None = None) -> Header:
         """The verified header at `height`. Raises `InvalidHeader`, and whatever `fetch` raises."""
+        return (await self._block(height, fetch or self._fetch)).header
+
+    async def run(
+        self, first: int, last: int, fetch: Fetch, fetch_many: Callable[[Sequence[int]], Awaitable[Sequence[SignedHeader]]]
+    ) -> list[Header]:
+        """The verified headers from `first` to `last`: signatures are checked at the last one, and each names the one before.
+        Only the last one is kept."""
+        below = await self._block(first - 1, fetch) if first > 1 else None
+        top = await self._block(last, fetch)
+        heights = range(first, last)
+        answers = await fetch_many(heights) if heights else ()
+        if [answer.height for answer in answers] != list(heights):
+            raise InvalidHeader(f"a peer sent other headers than {first} to {last - 1}")
+        found = [top.header]
+        for answer in reversed(answers):
+            header = Header.decode(answer.header)
+            if (
+                header.hash() != found[-1].last_block_id.hash
+                or header.height != answer.height
+                or header.time_ns >= found[-1].time_ns
+            ):
+                raise InvalidHeader(f"header {answer.height} is not the one that the next one names")
+            found.append(header)
+        found.reverse()
+        if below is None:
+            below = await self._block(1, fetch)
+            if found[0].hash() != below.header.hash():
+                raise NotUpon("the headers do not lead to the first one", 1)
+        elif found[0].last_block_id.hash != below.header.hash():
+            raise NotUpon(f"header {first} does not follow upon the trusted header {first - 1}", first - 1)
+        return found
+
+    async def examine(self, other: SignedHeader, fetch: Fetch) -> None:
+        """Another peer's header for a height that is verified here. Returns if it is the same one; raises `Fork` if it verifies
+        as well, from what was verified below it, and `InvalidHeader` if it is a lie."""
+        height = other.height
+        ours = await self._block(height, fetch)
+        theirs = self._parse(other, height)
+        if theirs.header.hash() == ours.header.hash():
+            return
+        if height == 1:
+            verify_first(self.genesis, theirs)
+        else:
+            aside = LightClient(self.genesis, fetch, options=self._options)
+            aside._add(await self._block(1, fetch))
+            if height > 3:  # from a header that is not next to it: the fork may have begun before
+                aside._add(self._below(height - 1))
+            theirs = await aside._block(height, fetch)
+            if theirs.header.hash() == ours.header.hash():
+                raise InvalidHeader(f"a peer sent two headers of height {height}")
+        raise Fork(_signed(ours), _signed(theirs))
+
+    async def _block(self, height: int, fetch: Fetch) -> LightBlock:
         if height < 1:
             raise InvalidInput(f"there is no header {height}")
         kept = None
@@ -168,19 +251,22 @@ class LightClient:
             kept = self._store.get(TABLE, height_key(height)) if height < 1 << 63 else None
         if kept is not None:
             self._add(self._read(kept))
-        if height not in self._trusted:
-            if not self._heights:
-                first = await self._get(1)
-                verify_first(self.genesis, first)
-                self._keep(first)
-            await self._reach(height)
-        return self._trusted[height].header
+        if height in self._trusted:
+            return self._trusted[height]
+        if not self._heights:
+            first = await self._get(1, fetch)
+            verify_first(self.genesis, first)
+            self._keep(first)
+        return await self._reach(height, fetch)
 
-    async def _reach(self, target: int) -> None:
+    async def _reach(self, target: int, fetch: Fetch) -> LightBlock:
         """Verifies `target` from the nearest trusted header below, halving the way where that one is too far."""
         wanted: list[LightBlock] = []
-        while target not in self._trusted:
-            block = wanted[-1] if wanted else await self._get(target)
+        block = None
+        while block is None or block.header.height != target:
+            if target in self._trusted:
+                return self._trusted[target]
+            block = wanted[-1] if wanted else await self._get(target, fetch)
             if not wanted:
                 wanted.append(block)
             trusted = self._below(block.header.height)
@@ -188,13 +274,15 @@ class LightClient:
             try:
                 self._follow(trusted, block)
             except _TooFar:
-                wanted.append(await self._get((trusted.header.height + block.header.height) // 2))
+                wanted.append(await self._get((trusted.header.height + block.header.height) // 2, fetch))
+                block = None
                 continue
             above = bisect_right(self._heights, block.header.height)
             if above < len(self._heights):
                 self._check_below(block, self._trusted[self._heights[above]])
             self._keep(block)
             wanted.pop()
+        return block
 
     def _follow(self, trusted: LightBlock, block: LightBlock) -> None:
         if block.header.height == trusted.header.height + 1:
@@ -220,8 +308,10 @@ class LightClient:
                 remedy="start again from a newer header that you trust",
             )
 
-    async def _get(self, height: int) -> LightBlock:
-        signed = await self._fetch(height)
+    async def _get(self, height: int, fetch: Fetch) -> LightBlock:
+        return self._parse(await fetch(height), height)
+
+    def _parse(self, signed: SignedHeader, height: int) -> LightBlock:
         if signed.height != height:
             raise InvalidHeader(f"a peer sent header {signed.height} where {height} was asked for")
         block = LightBlock.parse(signed, self.genesis.chain_id)
@@ -247,6 +337,11 @@ class LightClient:
             del self._trusted[self._heights.pop(victim)]
 
     def _keep(self, block: LightBlock) -> None:
+        known = self._trusted.get(block.header.height)
+        if known is not None:  # another task was faster
+            if known.header.hash() != block.header.hash():
+                raise Fork(_signed(known), _signed(block))
+            return
         if self._store is not None:
             with self._store.write() as txn:
                 txn.put(TABLE, height_key(block.header.height), _encode_signed(block))
@@ -261,6 +356,10 @@ def prove_transaction(txs: Sequence[bytes], index: int) -> MerkleProof:
 def verify_transaction(header: Header, tx: bytes, proof: MerkleProof) -> None:
     """Raises `InvalidProof` unless `tx` is transaction `proof.index` of the header's block."""
     merkle.verify(header.data_hash, sha256(tx), proof)
+
+
+def _signed(block: LightBlock) -> SignedHeader:
+    return SignedHeader(block.header.height, block.header.encode(), block.commit.encode(), block.validators)
 
 
 def _encode_signed(block: LightBlock) -> bytes:

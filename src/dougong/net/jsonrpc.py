@@ -4,10 +4,10 @@
         head = quantity(await node.call("eth_blockNumber"))
         one, two = await node.batch([("eth_getBlockByNumber", ["0x1", False]), ("eth_getBlockByNumber", ["0x2", False])])
 
-`Unavailable`: the node did not answer, or not in JSON-RPC (`NotJsonRpc`), or is over a limit of its own (`LimitExceeded`); calls that
-only read are tried again a few times first, after the pause that the node asked for. `RpcError` (a `Rejected`): the node understood
-and refused; for a reverted call the contract's reason is in the message. The node is not trusted with memory: an answer above
-`max_bytes` is cut off and refused, and so is a compressed one, which nobody asked for.
+`Unavailable`: the node did not answer, or not in JSON-RPC (`NotJsonRpc`), or takes no more from us now (`LimitExceeded`); calls
+that only read are tried again a few times first, after the pause that the node asked for. `RpcError` (a `Rejected`): the node
+understood and refused; for a reverted call the contract's reason is in the message. The node is not trusted with memory: an
+answer above `max_bytes` is cut off and refused, and so is a compressed one, which nobody asked for.
 """
 
 from __future__ import annotations

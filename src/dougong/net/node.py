@@ -7,8 +7,9 @@
     print(node.bytes_received)
 
 Spec: docs/spec/node-api.md. Answers are parsed and **not verified**: what comes back has the right shape and may be a lie until
-the caller has checked it against a header that it trusts. A malformed answer raises `InvalidInput`, a thing that the node does
-not have `NotFound`, one that it withholds or a node that does not answer `Unavailable`, a refusal `Rejected`.
+the caller has checked it against a header that it trusts. A malformed answer raises `InvalidInput` (a `BadRequest` is the node's
+word that our question was), a thing that the node does not have `NotFound`, one that it withholds or a node that does not answer
+`Unavailable` (`LimitExceeded`: too much was asked of it), a refusal `Rejected`.
 """
 
 from __future__ import annotations
@@ -37,9 +38,16 @@ from dougong.types import (
     SquareNamespaceData,
 )
 
-__all__ = ["Meter", "NodeClient"]
+__all__ = ["BadRequest", "Meter", "NodeClient"]
 
 T = TypeVar("T")
+
+# What an answer may take at most, in bytes of JSON: nobody fills our memory or our line with a number.
+_SCALAR, _HEADER, _CELL = 64 << 10, 2 << 20, 16 << 10
+
+
+class BadRequest(InvalidInput):
+    """The node says that what it was asked makes no sense. That is about the question: a hostile reference may name anything."""
 
 
 class NodeClient:
@@ -55,6 +63,7 @@ class NodeClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._meter = Meter(transport or httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=64)))
+        self._max_bytes = max_bytes
         self._rpc = JsonRpc(url, timeout=timeout, attempts=attempts, max_bytes=max_bytes, transport=self._meter)
 
     @property
@@ -87,10 +96,16 @@ class NodeClient:
         return (await self._ask(str, "consensus_genesis")).encode()
 
     async def status(self) -> ChainStatus:
-        return await self._ask(ChainStatus, "consensus_status")
+        return await self._ask(ChainStatus, "consensus_status", max_bytes=_SCALAR)
 
     async def signed_header(self, height: int) -> SignedHeader:
-        return await self._ask(SignedHeader, "consensus_signedHeader", str(height))
+        return await self._ask(SignedHeader, "consensus_signedHeader", str(height), max_bytes=_HEADER)
+
+    async def signed_headers(self, heights: Sequence[int]) -> list[SignedHeader]:
+        """Many in one round trip. The first that is refused raises."""
+        calls = [("consensus_signedHeader", [str(height)]) for height in heights]
+        answers = await _translated(self._rpc.batch(calls, max_bytes=_bound(len(calls), _HEADER, self._max_bytes)))
+        return [from_json(SignedHeader, answer) for answer in answers]
 
     async def block(self, height: int) -> Block:
         return await self._ask(Block, "consensus_block", str(height))
@@ -98,11 +113,19 @@ class NodeClient:
     # --- availability -----------------------------------------------------------------------------------------------
 
     async def latest(self) -> int:
-        return await self._ask(int, "da_latest")
+        return await self._ask(int, "da_latest", max_bytes=_SCALAR)
 
     async def data_header(self, height: int) -> tuple[SquareHeader, MerkleProof]:
         """With the proof that the data root is transaction 0 under the consensus header's `data_hash`."""
-        answer = await _translated(self._rpc.call("da_header", str(height)))
+        return self._data_header(await _translated(self._rpc.call("da_header", str(height), max_bytes=_HEADER)))
+
+    async def data_headers(self, heights: Sequence[int]) -> list[tuple[SquareHeader, MerkleProof]]:
+        """Many in one round trip. The first that is refused raises."""
+        calls = [("da_header", [str(height)]) for height in heights]
+        answers = await _translated(self._rpc.batch(calls, max_bytes=_bound(len(calls), _HEADER, self._max_bytes)))
+        return [self._data_header(answer) for answer in answers]
+
+    def _data_header(self, answer: object) -> tuple[SquareHeader, MerkleProof]:
         if not isinstance(answer, dict) or answer.keys() != {"header", "proof"}:
             raise InvalidInput(f"{self.url} answered da_header with something else")
         return from_json(SquareHeader, answer["header"]), from_json(MerkleProof, answer["proof"])
@@ -111,13 +134,21 @@ class NodeClient:
         return await self._ask(SquareNamespaceData, "da_namespace", str(height), to_json(namespace.raw))
 
     async def sample(self, height: int, row: int, column: int) -> SquareCell:
-        return await self._ask(SquareCell, "da_sample", str(height), str(row), str(column))
+        return await self._ask(SquareCell, "da_sample", str(height), str(row), str(column), max_bytes=_SCALAR)
 
     async def samples(self, height: int, places: Sequence[tuple[int, int]]) -> list[SquareCell]:
         """Many cells, (row, column), in one round trip. The first that is withheld raises. The node sees which cells one asker
         wants together; who must not let it know asks for one at a time, through different connections."""
-        calls = [("da_sample", [str(height), str(row), str(column)]) for row, column in places]
-        return [from_json(SquareCell, answer) for answer in await _translated(self._rpc.batch(calls))]
+        answers = await _translated(
+            self._rpc.batch(_sampling(height, places), max_bytes=_bound(len(places), _CELL, self._max_bytes))
+        )
+        return [from_json(SquareCell, answer) for answer in answers]
+
+    async def cells(self, height: int, places: Sequence[tuple[int, int]]) -> list[SquareCell | None]:
+        """As `samples`, with None in the place of each cell that the node does not show."""
+        calls = _sampling(height, places)
+        answers = await _translated(self._rpc.outcomes(calls, max_bytes=_bound(len(calls), _CELL, self._max_bytes)))
+        return [None if isinstance(answer, RpcError) else from_json(SquareCell, answer) for answer in answers]
 
     async def shares(self, height: int) -> tuple[bytes, ...]:
         return await self._ask(tuple[bytes, ...], "da_shares", str(height))
@@ -127,7 +158,7 @@ class NodeClient:
 
     async def quote(self, size: int) -> Quote:
         """What a blob of so many bytes costs now: the node's word, to be believed as far as one is willing to pay."""
-        return await self._ask(Quote, "da_quote", str(size))
+        return await self._ask(Quote, "da_quote", str(size), max_bytes=_SCALAR)
 
     async def submit(self, tx: bytes) -> None:
         """Hands in a signed BlobTx; returns once the node's mempool holds it durably. Raises `Rejected`: the chain's reason."""
@@ -135,10 +166,18 @@ class NodeClient:
 
     async def next_sequence(self, signer: bytes) -> int:
         """The sequence that the signer (20 bytes) must use next."""
-        return await self._ask(int, "da_sequence", to_json(signer))
+        return await self._ask(int, "da_sequence", to_json(signer), max_bytes=_SCALAR)
 
-    async def _ask(self, kind: type[T], method: str, *params: object) -> T:
-        return from_json(kind, await _translated(self._rpc.call(method, *params)))
+    async def _ask(self, kind: type[T], method: str, *params: object, max_bytes: int | None = None) -> T:
+        return from_json(kind, await _translated(self._rpc.call(method, *params, max_bytes=max_bytes)))
+
+
+def _bound(count: int, each: int, most: int) -> int:
+    return min(most, _SCALAR + count * each)
+
+
+def _sampling(height: int, places: Sequence[tuple[int, int]]) -> list[tuple[str, Sequence[object]]]:
+    return [("da_sample", [str(height), str(row), str(column)]) for row, column in places]
 
 
 async def _translated(answer: Awaitable[T]) -> T:
@@ -150,7 +189,7 @@ async def _translated(answer: Awaitable[T]) -> T:
         if error.code in (RESOURCE_UNAVAILABLE, LIMIT_EXCEEDED):
             raise Unavailable(str(error)) from error
         if error.code == INVALID_PARAMS:
-            raise InvalidInput(str(error)) from error
+            raise BadRequest(str(error)) from error
         raise Rejected(str(error)) from error
 
 

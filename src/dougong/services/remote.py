@@ -1,46 +1,72 @@
-"""A DA chain behind a socket, believed only as far as it proves itself from the genesis hash that one holds.
+"""A DA chain behind sockets, believed only as far as it proves itself from the genesis hash that one holds.
 
-    async with NodeClient(url) as node:
-        square = await RemoteSquare.open(node, genesis_hash)
+    async with NodeClient(url) as node, NodeClient(other) as another:
+        square = await RemoteSquare.open([node, another], genesis_hash)
         placed = (await square.blobs(7, namespace)).blobs
 
 What is checked, in this order, for every answer:
 
-1. the genesis document has the hash that is trusted;
-2. the header follows, by its validators' signatures, from the genesis document (consensus/light.py);
-3. the data root is transaction 0 of that header's block;
-4. row and column roots hash to the data root, and the time is the header's;
-5. cells, shares and namespaces are proven under those roots (availability/proofs.py); a whole square is extended again.
+1. the height is not rejected for ever (services/rejections.py);
+2. the genesis document has the hash that is trusted;
+3. the header follows, by its validators' signatures, from the genesis document (consensus/light.py);
+4. the data root is transaction 0 of that header's block;
+5. row and column roots hash to the data root, and the time is the header's;
+6. cells, shares and namespaces are proven under those roots (availability/proofs.py); a whole square is extended again.
 
-So the node can withhold, and say that there is nothing new: it cannot make anything up. With a `store` (table `trusted`) verified
-headers survive a restart.
+A peer whose answer fails is charged for it and the next one is asked (services/peers.py); the caller sees an error when all have
+failed. All of them together can withhold, and say that there is nothing new: they cannot make anything up. The highest header
+that any peer can show is the latest; where peers show different headers for it that both verify, the chain has forked: both
+are kept as evidence and the chain is rejected from there on.
+
+With a `store` (holding `REMOTE_TABLES`) verified headers, dropped peers and rejections survive a restart.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import structlog
 
 from dougong.availability.attestor import check_square
-from dougong.availability.proofs import verify_cell, verify_header, verify_namespace_data
+from dougong.availability.proofs import verify_header, verify_namespace_data
 from dougong.availability.reading import blob_in_shares, holds, shares_at
 from dougong.consensus import Genesis
 from dougong.consensus.header import Header
-from dougong.consensus.light import TABLE, LightClient, LightOptions, verify_transaction
+from dougong.consensus.light import TABLE, Fork, LightClient, LightOptions, NotUpon, verify_transaction
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
-from dougong.errors import InvalidHeader, InvalidProof, NotFound, Rejected
+from dougong.errors import Divergence, DougongError, InvalidHeader, InvalidProof, NotFound, Rejected, Unavailable
 from dougong.net.node import NodeClient
+from dougong.services.peers import GARBAGE, PEER_TABLE, Peer, PeerConfig, PeerSet
+from dougong.services.rejections import REJECTED_TABLE, Rejections
 from dougong.services.remote_account import RemoteAccount
+from dougong.services.sampler import check_cell
 from dougong.services.threads import in_thread
 from dougong.store import Store
-from dougong.types import Blob, Namespace, Placement, Quote, ShareProof, SquareCell, SquareHeader, SquareNamespaceData
+from dougong.types import (
+    Blob,
+    MerkleProof,
+    Namespace,
+    Placement,
+    Quote,
+    ShareProof,
+    SquareCell,
+    SquareHeader,
+    SquareNamespaceData,
+)
 
 __all__ = ["REMOTE_TABLES", "RemoteSquare", "trusted_genesis"]
 
-REMOTE_TABLES = (TABLE,)
+REMOTE_TABLES = (TABLE, PEER_TABLE, REJECTED_TABLE)
+T = TypeVar("T")
 _KEPT_HEADERS = 512
+_HIGHEST = 1 << 63
+_HEADERS_AT_A_TIME = 16  # of 2k row and column roots each
+_WHOLE_SQUARE_S = 60.0
+_WITNESSES = 2
 
 
 async def trusted_genesis(node: NodeClient, genesis_hash: bytes) -> Genesis:
@@ -56,11 +82,11 @@ async def trusted_genesis(node: NodeClient, genesis_hash: bytes) -> Genesis:
 
 
 class RemoteSquare:
-    """`DataAvailability` over one node that is not trusted. With a `key` it can submit."""
+    """`DataAvailability` over peers that are not trusted. With a `key` it can submit, through the peer named first."""
 
     def __init__(
         self,
-        node: NodeClient,
+        peers: PeerSet,
         genesis: Genesis,
         *,
         store: Store | None = None,
@@ -68,103 +94,199 @@ class RemoteSquare:
         options: LightOptions | None = None,
         poll_s: float = 0.1,
     ) -> None:
-        self.node = node
+        self.peers = peers
         self.genesis = genesis
-        self._light = LightClient(genesis, node.signed_header, store=store, options=options)
-        self._verifying = asyncio.Lock()
+        self.rejections = Rejections(store)
+        self._light = LightClient(genesis, peers.first.signed_header, store=store, options=options)
         self._headers: OrderedDict[int, SquareHeader] = OrderedDict()
-        self._account = None if key is None else RemoteAccount(node, genesis, key, self, poll_s=poll_s)
+        self._compared = 0
+        self._account = None if key is None else RemoteAccount(peers.first, genesis, key, self, poll_s=poll_s)
 
     @classmethod
     async def open(
         cls,
-        node: NodeClient,
+        nodes: NodeClient | Sequence[NodeClient],
         genesis_hash: bytes,
         *,
         store: Store | None = None,
         key: Secp256k1Key | None = None,
         options: LightOptions | None = None,
+        config: PeerConfig | None = None,
+        log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> RemoteSquare:
-        genesis = await trusted_genesis(node, genesis_hash)
-        return await in_thread(lambda: cls(node, genesis, store=store, key=key, options=options))
+        """Raises `InvalidHeader` if no peer serves the chain of this genesis hash."""
+        clients = [nodes] if isinstance(nodes, NodeClient) else nodes
+        peers = await PeerSet.open(clients, store=store, config=config, log=log)
+        genesis = await peers.ask(lambda node: trusted_genesis(node, genesis_hash))
+        return await in_thread(lambda: cls(peers, genesis, store=store, key=key, options=options))
 
     @property
     def da_id(self) -> bytes:
         return self.genesis.hash
 
+    # --- headers ----------------------------------------------------------------------------------------------------------
+
     async def consensus_header(self, height: int) -> Header:
         """The verified header of the chain itself."""
-        if height < 1:
-            raise NotFound(f"there is no block {height}")
-        async with self._verifying:
-            return await self._light.header(height)
+        return await self._ask(height, lambda node: self._light.header(height, node.signed_header))
 
     async def header(self, height: int) -> SquareHeader:
+        self.rejections.check(height)
         kept = self._headers.get(height)
         if kept is not None:
             return kept
-        signed = await self.consensus_header(height)
-        found, proof = await self.node.data_header(height)
-        if (found.height, found.time_ns) != (height, signed.time_ns):
-            raise InvalidHeader(
-                f"the data header of height {height} says height {found.height}, or another time than the block's"
-            )
-        try:
-            if proof.index != 0:
-                raise InvalidProof("the data root is not transaction 0")
-            verify_transaction(signed, found.data_root, proof)
-        except InvalidProof as error:
-            raise InvalidHeader(f"the data root of height {height} is not its block's: {error}") from error
-        await in_thread(verify_header, found)
-        self._headers[height] = found
-        while len(self._headers) > _KEPT_HEADERS:
-            self._headers.popitem(last=False)
-        return found
+
+        async def verified(node: NodeClient) -> SquareHeader:
+            signed = await self._light.header(height, node.signed_header)
+            found, proof = await node.data_header(height)
+            await in_thread(_check_data_header, signed, found, proof)
+            return found
+
+        return self._keep(await self._ask(height, verified))
+
+    async def headers(self, first: int, last: int) -> list[SquareHeader]:
+        """Of every height from `first` to `last`, in a few round trips: signatures are checked on the last one only."""
+
+        async def verified(node: NodeClient) -> list[SquareHeader]:
+            signed = await self._light.run(first, last, node.signed_header, node.signed_headers)
+            found: list[SquareHeader] = []
+            for start in range(0, len(signed), _HEADERS_AT_A_TIME):
+                part = signed[start : start + _HEADERS_AT_A_TIME]
+                answers = await node.data_headers([header.height for header in part])
+                for header, (data_header, proof) in zip(part, answers, strict=True):
+                    await in_thread(_check_data_header, header, data_header, proof)
+                    found.append(data_header)
+            return found
+
+        return [self._keep(header) for header in await self._ask(last, verified)]
 
     async def latest(self) -> int:
-        """The height that the node says is the last, once its header has been verified."""
-        height = await self.node.latest()
-        if height > 0:
-            await self.consensus_header(height)
-        return height
+        """The highest height whose header any peer can show, and all that verifies."""
+        said = await self.peers.survey(lambda node: node.latest())
+        for height in sorted(set(said.values()), reverse=True):
+            if height < 1:
+                return 0
+            claiming = [peer for peer, claim in said.items() if claim >= height]
+            try:
+                await self._ask(height, lambda node, height=height: self._light.header(height, node.signed_header), claiming)  # type: ignore[misc]
+            except Divergence:
+                raise
+            except Unavailable as error:
+                for peer in claiming:
+                    await self.peers.bluffed(peer, f"it said that block {height} is there: {error}")
+                if len(claiming) == len(said):
+                    raise
+                continue
+            except InvalidHeader:  # charged already
+                if len(claiming) == len(said):
+                    raise
+                continue
+            await self._compare(height, claiming)
+            return height
+        return 0
+
+    async def _compare(self, height: int, claiming: Sequence[Peer]) -> None:
+        """Asks others for the header that one peer showed: two that verify are a fork."""
+        if height <= self._compared or len(claiming) < 2:
+            return
+
+        async def examined(node: NodeClient) -> None:
+            await self._light.examine(await node.signed_header(height), node.signed_header)
+
+        witnesses = [peer for peer in self.peers.order() if peer in claiming][: _WITNESSES + 1]
+        limit = self.peers.config.hedge_s
+        found = await asyncio.gather(
+            *(self.peers.attempt(peer, examined, timeout_s=limit) for peer in witnesses), return_exceptions=True
+        )
+        for error in found:
+            if isinstance(error, Fork):
+                raise await self.rejections.add_fork(error)
+            if isinstance(error, BaseException) and not isinstance(error, DougongError):
+                raise error
+        self._compared = height
+
+    def _keep(self, header: SquareHeader) -> SquareHeader:
+        self._headers[header.height] = header
+        while len(self._headers) > _KEPT_HEADERS:
+            self._headers.popitem(last=False)
+        return header
+
+    async def _ask(self, height: int, request: Callable[[NodeClient], Awaitable[T]], among: Sequence[Peer] | None = None) -> T:
+        """Asks for something under headers up to `height`. Raises `ChainRejected`, now or when the answer brings a fork."""
+        if not 1 <= height < _HIGHEST:
+            raise NotFound(f"there is no block {height}")
+        self.rejections.check(height)
+
+        async def watched(node: NodeClient) -> T:
+            try:
+                return await request(node)
+            except NotUpon as error:  # a lie, or a fork at the header that this one does not follow upon
+                await self._light.examine(await node.signed_header(error.height), node.signed_header)
+                raise
+
+        try:
+            return await self.peers.ask(watched, among=among)
+        except Fork as fork:
+            raise await self.rejections.add_fork(fork) from fork
+
+    # --- what lies under them ---------------------------------------------------------------------------------------------
 
     async def blobs(self, height: int, namespace: Namespace) -> SquareNamespaceData:
         header = await self.header(height)
-        found = await self.node.namespace(height, namespace)
-        if found.namespace != namespace:
-            raise InvalidProof(f"namespace {namespace.hex()} was asked for, {found.namespace.hex()} came")
-        await in_thread(verify_namespace_data, header, found)
-        return found
+
+        async def verified(node: NodeClient) -> SquareNamespaceData:
+            found = await node.namespace(height, namespace)
+            if found.namespace != namespace:
+                raise InvalidProof(f"namespace {namespace.hex()} was asked for, {found.namespace.hex()} came")
+            await in_thread(verify_namespace_data, header, found)
+            return found
+
+        return await self._ask(height, verified)
 
     async def prove(self, placement: Placement) -> ShareProof:
         header = await self.header(placement.height)
         if header.data_root != placement.data_root:
             raise InvalidProof(f"height {placement.height} has another data root than the placement")
-        proof = await self.node.prove(placement)
-        await in_thread(shares_at, placement, proof)
-        return proof
+        return (await self._proven(placement))[0]
 
     async def blob(self, placement: Placement, namespace: Namespace) -> Blob | None:
         if not holds(await self.header(placement.height), placement):
             return None
-        shares = await in_thread(shares_at, placement, await self.node.prove(placement))
-        return blob_in_shares(shares, namespace)
+        return blob_in_shares((await self._proven(placement))[1], namespace)
 
-    async def quote(self, size: int) -> Quote:
-        """What the node says: nothing proves a price before it is paid."""
-        return await self.node.quote(size)
+    async def _proven(self, placement: Placement) -> tuple[ShareProof, list[bytes]]:
+        async def verified(node: NodeClient) -> tuple[ShareProof, list[bytes]]:
+            proof = await node.prove(placement)
+            return proof, await in_thread(shares_at, placement, proof)
+
+        return await self._ask(placement.height, verified)
 
     async def sample(self, height: int, row: int, column: int) -> SquareCell:
         header = await self.header(height)
-        cell = await self.node.sample(height, row, column)
-        check_cell(header, cell, row, column)
-        return cell
+
+        async def verified(node: NodeClient) -> SquareCell:
+            cell = await node.sample(height, row, column)
+            check_cell(header, cell, row, column)
+            return cell
+
+        return await self._ask(height, verified)
 
     async def shares(self, height: int) -> Sequence[bytes]:
         header = await self.header(height)
-        shares = await self.node.shares(height)
-        await in_thread(check_square, header, shares)
-        return shares
+
+        async def verified(node: NodeClient) -> Sequence[bytes]:
+            shares = await node.shares(height)
+            await in_thread(check_square, header, shares)
+            return shares
+
+        # Of a badly encoded square an honest node has no better shares: it pays half as much as a liar.
+        return await self.peers.ask(verified, timeout_s=_WHOLE_SQUARE_S, points=GARBAGE)
+
+    # --- what nothing proves ----------------------------------------------------------------------------------------------
+
+    async def quote(self, size: int) -> Quote:
+        """What a peer says: nothing proves a price before it is paid."""
+        return await self.peers.first.quote(size)
 
     async def submit(self, blob: Blob, *, budget: int | None = None) -> Placement:
         if self._account is None:
@@ -172,8 +294,15 @@ class RemoteSquare:
         return await self._account.submit(blob, budget=budget)
 
 
-def check_cell(header: SquareHeader, cell: SquareCell, row: int, column: int) -> None:
-    """Raises `InvalidProof` unless the cell is the one that was asked for, proven under the header."""
-    if (cell.row, cell.column) != (row, column):
-        raise InvalidProof(f"cell ({row}, {column}) was asked for, ({cell.row}, {cell.column}) came")
-    verify_cell(header, cell)
+def _check_data_header(signed: Header, found: SquareHeader, proof: MerkleProof) -> None:
+    """Raises `InvalidHeader` unless `found` is what the block of this (verified) header commits to."""
+    height = signed.height
+    if (found.height, found.time_ns) != (height, signed.time_ns):
+        raise InvalidHeader(f"the data header of height {height} says height {found.height}, or another time than the block's")
+    try:
+        if proof.index != 0:
+            raise InvalidProof("the data root is not transaction 0")
+        verify_transaction(signed, found.data_root, proof)
+    except InvalidProof as error:
+        raise InvalidHeader(f"the data root of height {height} is not its block's: {error}") from error
+    verify_header(found)
