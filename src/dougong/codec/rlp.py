@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-__all__ = ["Item", "encode"]
+__all__ = ["Item", "encode", "wrapped"]
 
 Item: TypeAlias = "bytes | int | Sequence[Item]"
 
@@ -22,7 +22,11 @@ def encode(item: Item) -> bytes:
         item = item.to_bytes((item.bit_length() + 7) // 8)
     if isinstance(item, bytes):
         return item if len(item) == 1 and item[0] < 0x80 else _head(0x80, len(item)) + item
-    content = b"".join(encode(member) for member in item)
+    return wrapped(b"".join(encode(member) for member in item))
+
+
+def wrapped(content: bytes) -> bytes:
+    """The list whose members are encoded already, one behind the other."""
     return _head(0xC0, len(content)) + content
 
 

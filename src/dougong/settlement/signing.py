@@ -1,8 +1,9 @@
-"""Signs EIP-1559 transactions: the client's only kind.
+"""Signs the two kinds of transactions that the client sends: EIP-1559's, and EIP-4844's, which carry blobs.
 
     raw, tx_hash = sign(Unsigned(chain_id=1, nonce=0, ..., to=address, value=10**18, data=b""), key)
+    network = with_sidecar(raw, sidecar)            # what a node's pool takes of a blob transaction
 
-Source: EIP-1559, EIP-2718.
+Source: EIP-1559, EIP-2718, EIP-4844; EIP-7594, "Networking" (wrapper version 1: cell proofs).
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from dataclasses import dataclass
 from dougong.codec import rlp
 from dougong.crypto.hashing import keccak256
 from dougong.crypto.keys import Secp256k1Key
+from dougong.errors import InvalidInput
+from dougong.types import BlobSidecar
 
-__all__ = ["Unsigned", "sign"]
+__all__ = ["Unsigned", "sign", "with_sidecar"]
 
-TYPE = b"\x02"
+DYNAMIC_FEE, BLOB = b"\x02", b"\x03"
+WRAPPER_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
-    """Fees in wei a gas. `to` is None for a deployment."""
+    """Fees in wei a gas. `to` is None for a deployment. With `blob_hashes` it is a blob transaction, which pays at most
+    `max_blob_fee` wei a blob gas."""
 
     chain_id: int
     nonce: int
@@ -30,10 +35,12 @@ class Unsigned:
     to: bytes | None
     value: int
     data: bytes
+    max_blob_fee: int = 0
+    blob_hashes: tuple[bytes, ...] = ()
 
 
 def sign(tx: Unsigned, key: Secp256k1Key) -> tuple[bytes, bytes]:
-    """The EIP-2718 encoding, and its hash."""
+    """The EIP-2718 encoding, and its hash. Raises `InvalidInput` for a deployment that carries blobs."""
     fields: list[rlp.Item] = [
         tx.chain_id,
         tx.nonce,
@@ -45,7 +52,19 @@ def sign(tx: Unsigned, key: Secp256k1Key) -> tuple[bytes, bytes]:
         tx.data,
         [],  # no access list
     ]
-    signature = key.sign_digest(keccak256(TYPE + rlp.encode(fields)))
+    kind = DYNAMIC_FEE
+    if tx.blob_hashes:
+        if tx.to is None:
+            raise InvalidInput("a blob transaction deploys no contract")
+        kind = BLOB
+        fields += [tx.max_blob_fee, list(tx.blob_hashes)]
+    signature = key.sign_digest(keccak256(kind + rlp.encode(fields)))
     r, s, parity = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64]), signature[64] - 27
-    raw = TYPE + rlp.encode([*fields, parity, r, s])
+    raw = kind + rlp.encode([*fields, parity, r, s])
     return raw, keccak256(raw)
+
+
+def with_sidecar(raw: bytes, sidecar: BlobSidecar) -> bytes:
+    """A signed blob transaction in its network form: type byte, then [transaction, version, blobs, commitments, cell proofs]."""
+    lists = (WRAPPER_VERSION, sidecar.blobs, sidecar.commitments, sidecar.cell_proofs)
+    return BLOB + rlp.wrapped(raw[1:] + b"".join(rlp.encode(item) for item in lists))

@@ -2,12 +2,17 @@
 
     transactor = await Transactor.connect(rpc, key)
     receipt = await transactor.send(contract, data, value=10**18)
+    receipt = await transactor.send(contract, data, sidecar=sidecar, note=keep, earlier=kept)
 
 1. Gas is estimated (a call that would revert is `Rejected` here, with the contract's reason, and costs nothing).
-2. Fees come from the node: twice the base fee plus its suggested tip, so that six full blocks in a row do not price it out.
-3. Nonces are given out one at a time, under a lock; a transaction that the node refuses takes none.
+2. Fees come from the node (fees.py).
+3. Nonces are given out one at a time, under a lock; a transaction that the node refuses takes none. Nodes keep blob transactions
+   in a pool of their own and let an account have transactions in one pool only: those of the other kind wait.
 4. The receipt is awaited. A transaction that stays out for `stuck_after` seconds is sent again with the same nonce and higher
    fees, so one of them, and only one, takes effect.
+
+What was sent can outlive the process: `note` is told of every offer before the node is, and the last one, given back as
+`earlier`, is taken up again: its receipt is looked for, and what is sent now gets its nonce, so that not both can take effect.
 
 `Rejected`: it had no effect. `Unavailable`: it may or may not have had; ask the contract before trying again.
 """
@@ -15,20 +20,24 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import InvalidInput, Rejected, Unavailable
 from dougong.net.jsonrpc import JsonRpc, RpcError, data, quantity
+from dougong.settlement.fees import Fees, current_fees
 from dougong.settlement.logs import Log
-from dougong.settlement.signing import Unsigned, sign
+from dougong.settlement.signing import Unsigned, sign, with_sidecar
+from dougong.types import BlobSidecar
 
-__all__ = ["Receipt", "Transactor"]
+__all__ = ["Offer", "Receipt", "Transactor"]
 
-BUMP_PERCENT = 25  # nodes ask for 10 % before one transaction replaces another
 MAX_BUMPS = 12
+MAX_BLOB_BUMPS = 6  # each doubles
 FIRST_POLL, LONGEST_POLL = 0.01, 1.0
+POOL_TAKEN = "already reserved"  # geth's word where the account has transactions in the other pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,33 @@ class Receipt:
     gas_price: int
     contract: bytes | None
     logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a node was, or is about to be, sent under one nonce: the fees of the last one, and the hash of each."""
+
+    nonce: int
+    fees: Fees
+    hashes: tuple[bytes, ...]
+
+
+Note = Callable[[Offer], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Sending:
+    """One call of `send`: the transaction as it was last offered, the hashes of all offers, and the call that it makes."""
+
+    tx: Unsigned
+    request: dict[str, Any]
+    sidecar: BlobSidecar | None
+    note: Note | None
+    hashes: list[bytes]
+
+    @property
+    def fees(self) -> Fees:
+        return Fees(self.tx.max_priority_fee, self.tx.max_fee, self.tx.max_blob_fee)
 
 
 class Transactor:
@@ -57,7 +93,8 @@ class Transactor:
         self._give_up_after = give_up_after
         self._lock = asyncio.Lock()
         self._next_nonce = 0
-        self._under_way = 0
+        self._under_way = {"plain": 0, "blobs": 0}
+        self._seen_through = asyncio.Event()
 
     @classmethod
     async def connect(
@@ -66,122 +103,162 @@ class Transactor:
         """Asks the node for its chain id. Raises `Unavailable`."""
         return cls(rpc, key, quantity(await rpc.call("eth_chainId")), stuck_after=stuck_after, give_up_after=give_up_after)
 
-    async def send(self, to: bytes | None, calldata: bytes, value: int = 0) -> Receipt:
-        """Sends, and returns once it is in a block. `to` None deploys. Raises `Rejected` or `Unavailable`, as above."""
-        request: dict[str, str] = {"from": _hex(self.address), "data": _hex(calldata), "value": hex(value)}
+    async def send(
+        self,
+        to: bytes | None,
+        calldata: bytes,
+        value: int = 0,
+        *,
+        sidecar: BlobSidecar | None = None,
+        note: Note | None = None,
+        earlier: Offer | None = None,
+    ) -> Receipt:
+        """Sends, and returns once it is in a block. `to` None deploys. With a sidecar it carries blobs. The receipt may be the
+        `earlier` offer's. Raises `Rejected` or `Unavailable`, as above."""
+        request: dict[str, Any] = {"from": _hex(self.address), "data": _hex(calldata), "value": hex(value)}
         if to is not None:
             request["to"] = _hex(to)
-        estimate = quantity(await self.rpc.call("eth_estimateGas", request))
-        tip, max_fee = await self._fees()
+        if earlier is not None and (done := await self._took_effect(earlier)) is not None:
+            return done
+        fees = await current_fees(self.rpc, blobs=sidecar is not None)
+        if sidecar is not None:
+            request["maxFeePerBlobGas"] = hex(fees.blob_cap)
+            request["blobVersionedHashes"] = [_hex(one) for one in sidecar.versioned_hashes]
+            # Not on top of what is pending: an earlier offer of this very transaction may be.
+            estimate = quantity(await self.rpc.call("eth_estimateGas", request, "latest"))
+        else:
+            estimate = quantity(await self.rpc.call("eth_estimateGas", request))
+        kind = "plain" if sidecar is None else "blobs"
         async with self._lock:
+            await self._other_pool_left(kind)
+            nonce, hashes = await self._nonce(), []
+            # Past the node's next nonce lies a gap: what was offered there cannot be mined, and nothing can take its place.
+            if earlier is not None and earlier.nonce <= nonce and not await self._nonce_passed(earlier.nonce):
+                nonce, hashes, fees = earlier.nonce, list(earlier.hashes), fees.outbid(earlier.fees)
+            elif earlier is not None and (done := await self._took_effect(earlier)) is not None:
+                return done  # mined between the two questions
             tx = Unsigned(
                 chain_id=self.chain_id,
-                nonce=await self._nonce(),
-                max_priority_fee=tip,
-                max_fee=max_fee,
+                nonce=nonce,
+                max_priority_fee=fees.tip,
+                max_fee=fees.cap,
                 gas=estimate + estimate // 4,  # others' transactions may come first and change what this one costs
                 to=to,
                 value=value,
                 data=calldata,
+                max_blob_fee=fees.blob_cap,
+                blob_hashes=() if sidecar is None else sidecar.versioned_hashes,
             )
-            raw, tx_hash = sign(tx, self._key)
-            await self._offer(raw, tx_hash)
-            self._next_nonce = tx.nonce + 1
-            self._under_way += 1
+            sending = _Sending(tx, request, sidecar, note, hashes)
+            await self._offer(sending)
+            self._next_nonce = max(self._next_nonce, nonce + 1)
+            self._under_way[kind] += 1
         try:
-            return await self._see_through(tx, [tx_hash], request)
+            return await self._see_through(sending)
         except BaseException:
             # Nobody offers this one again, and the node may have forgotten it: what comes next must not queue behind a gap.
             self._next_nonce = 0
             raise
         finally:
-            self._under_way -= 1
+            self._under_way[kind] -= 1
+            self._seen_through.set()
 
-    async def _fees(self) -> tuple[int, int]:
-        """(tip, fee cap), in wei a gas."""
-        block, tip = await asyncio.gather(
-            self.rpc.call("eth_getBlockByNumber", "latest", False), self.rpc.call("eth_maxPriorityFeePerGas")
-        )
-        if not isinstance(block, dict) or "baseFeePerGas" not in block:
-            raise Unavailable(f"{self.rpc.url} has no fee market (EIP-1559)")
-        return quantity(tip), 2 * quantity(block["baseFeePerGas"]) + quantity(tip)
+    async def _took_effect(self, earlier: Offer) -> Receipt | None:
+        """The receipt of one of the offers; None while there is none, and for one that reverted."""
+        found = await self._receipt(earlier.hashes)
+        return _parse_receipt(found) if found is not None and quantity(found.get("status")) == 1 else None
+
+    async def _other_pool_left(self, kind: str) -> None:
+        """Returns once nothing of the other kind is under way. Called under the lock, so nothing new of it begins."""
+        other = "blobs" if kind == "plain" else "plain"
+        while self._under_way[other]:
+            self._seen_through.clear()
+            await self._seen_through.wait()
 
     async def _nonce(self) -> int:
         known = quantity(await self.rpc.call("eth_getTransactionCount", _hex(self.address), "pending"))
         # Ahead of the node's count only while it has not heard of what was just sent. When nothing is under way the node is
         # right, even where it counts fewer: its chain was reorganised.
-        return max(known, self._next_nonce) if self._under_way else known
+        return max(known, self._next_nonce) if any(self._under_way.values()) else known
 
-    async def _offer(self, raw: bytes, tx_hash: bytes) -> None:
+    async def _offer(self, sending: _Sending) -> None:
         """Puts a transaction into the node's pool. Sending the same bytes twice is harmless, so it may be tried again."""
+        raw = await self._signed(sending.tx, sending)
         try:
-            await self.rpc.call("eth_sendRawTransaction", _hex(raw))
-        except RpcError:
-            # "Already known", or "nonce too low" because the answer to a first attempt was lost: then it is in.
-            if await self.rpc.call("eth_getTransactionByHash", _hex(tx_hash)) is not None:
-                return
+            await self._put(raw, sending.sidecar)
+        except RpcError as error:
+            # "Already known", or "nonce too low" because the answer to a first attempt was lost, or a replacement that is not
+            # needed: then one of them is in.
+            for known in sending.hashes:
+                if await self.rpc.call("eth_getTransactionByHash", _hex(known)) is not None:
+                    return
             self._next_nonce = 0  # the node's view of the nonce is the one that counts
+            if POOL_TAKEN in str(error):
+                raise Unavailable(f"{_hex(self.address)} has transactions of the other kind pending: {error}") from error
             raise
 
-    async def _see_through(self, tx: Unsigned, hashes: list[bytes], request: dict[str, str]) -> Receipt:
+    async def _signed(self, tx: Unsigned, sending: _Sending) -> bytes:
+        raw, tx_hash = sign(tx, self._key)
+        if tx_hash not in sending.hashes:
+            sending.hashes.append(tx_hash)
+        sending.tx = tx
+        if sending.note is not None:
+            await sending.note(Offer(tx.nonce, sending.fees, tuple(sending.hashes)))
+        return raw
+
+    async def _put(self, raw: bytes, sidecar: BlobSidecar | None) -> None:
+        network = raw if sidecar is None else await asyncio.to_thread(with_sidecar, raw, sidecar)
+        await self.rpc.call("eth_sendRawTransaction", _hex(network))
+
+    async def _see_through(self, sending: _Sending) -> Receipt:
         clock = asyncio.get_running_loop().time
         started = bumped = clock()
         wait = FIRST_POLL
         while True:
             try:
-                found = await self._receipt(hashes)
+                found = await self._receipt(sending.hashes)
                 if found is None and clock() - bumped > self._stuck_after:
                     bumped = clock()
-                    if await self._nonce_passed(tx.nonce):
+                    if await self._nonce_passed(sending.tx.nonce):
                         # Mined between the two questions, or the nonce was taken by a stranger with the same key.
-                        found = await self._receipt(hashes)
+                        found = await self._receipt(sending.hashes)
                         if found is None:
-                            raise Rejected(f"another transaction of {_hex(self.address)} took nonce {tx.nonce}")
+                            raise Rejected(f"another transaction of {_hex(self.address)} took nonce {sending.tx.nonce}")
                     else:
-                        tx = await self._bump(tx, hashes)
+                        await self._bump(sending)
                 if found is not None:
-                    return await self._effect(found, request)
+                    return await self._effect(found, sending.request)
             except Unavailable:
                 if clock() - started > self._give_up_after:
                     raise
             if clock() - started > self._give_up_after:
                 raise Unavailable(
-                    f"the transaction 0x{hashes[-1].hex()} (nonce {tx.nonce}) is in no block after {self._give_up_after:.0f} s",
+                    f"the transaction 0x{sending.hashes[-1].hex()} (nonce {sending.tx.nonce}) is in no block after "
+                    f"{self._give_up_after:.0f} s",
                     remedy="check that the settlement chain makes blocks and that the account can pay its fees",
                 )
             await asyncio.sleep(wait)
             wait = min(LONGEST_POLL, wait * 1.4)
 
-    async def _receipt(self, hashes: list[bytes]) -> Any:
+    async def _receipt(self, hashes: Sequence[bytes]) -> Any:
         answers = await self.rpc.batch([("eth_getTransactionReceipt", [_hex(tx_hash)]) for tx_hash in hashes])
         return next((answer for answer in answers if answer is not None and answer.get("blockNumber") is not None), None)
 
     async def _nonce_passed(self, nonce: int) -> bool:
         return quantity(await self.rpc.call("eth_getTransactionCount", _hex(self.address), "latest")) > nonce
 
-    async def _bump(self, tx: Unsigned, hashes: list[bytes]) -> Unsigned:
-        """The same transaction at a higher price, offered; or, past `MAX_BUMPS` or when the node declines, as it was."""
-        tip, max_fee = await self._fees()
-        dearer = Unsigned(
-            chain_id=tx.chain_id,
-            nonce=tx.nonce,
-            max_priority_fee=max(tip, tx.max_priority_fee * (100 + BUMP_PERCENT) // 100 + 1),
-            max_fee=max(max_fee, tx.max_fee * (100 + BUMP_PERCENT) // 100 + 1),
-            gas=tx.gas,
-            to=tx.to,
-            value=tx.value,
-            data=tx.data,
-        )
-        if len(hashes) > MAX_BUMPS:
-            dearer = tx
-        raw, tx_hash = sign(dearer, self._key)
+    async def _bump(self, sending: _Sending) -> None:
+        """Offers the same transaction at a higher price; or, past the last bump or when the node declines, as it was."""
+        before = sending.tx
+        tx = before
+        if len(sending.hashes) <= (MAX_BUMPS if sending.sidecar is None else MAX_BLOB_BUMPS):
+            fees = (await current_fees(self.rpc, blobs=sending.sidecar is not None)).outbid(sending.fees)
+            tx = replace(before, max_priority_fee=fees.tip, max_fee=fees.cap, max_blob_fee=fees.blob_cap)
+        raw = await self._signed(tx, sending)
         try:
-            await self.rpc.call("eth_sendRawTransaction", _hex(raw))
+            await self._put(raw, sending.sidecar)
         except RpcError:
-            return tx  # an earlier one is being mined, or the account cannot pay more: keep waiting for those
-        if tx_hash not in hashes:
-            hashes.append(tx_hash)
-        return dearer
+            sending.tx = before  # an earlier one is being mined, or the account cannot pay more: keep waiting for those
 
     async def _effect(self, raw: dict[str, Any], request: dict[str, str]) -> Receipt:
         """The parsed receipt. Raises `Rejected` with the reason, found by running the call again, if it reverted."""
