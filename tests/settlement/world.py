@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dougong.availability.history import History
+from dougong.availability.kzg import da_id
 from dougong.availability.shares import padding_share, split_blob
 from dougong.availability.square import ServedSquare
 from dougong.contracts import artifact
@@ -100,6 +101,11 @@ class World:
             force_delay=FORCE_DELAY,
             sequencer_timeout=SEQUENCER_TIMEOUT,
         )
+
+    async def register_on_blobs(self) -> int:
+        """A rollup whose batches lie in the blobs of this chain, if the chain carries any."""
+        on_blobs = replace(self.config(), attestations=bytes(20), da_id=da_id(self.owner.chain_id))
+        return await (await self.client()).register(on_blobs)
 
     async def transactor(self, role: str) -> Transactor:
         """The role's, funded the first time."""

@@ -24,9 +24,10 @@ from dougong.settlement.contract import Contract
 from dougong.settlement.encoding import RollupConfig, claim_id, claim_tuple, parse_batch, parse_claim
 from dougong.settlement.logs import logs
 from dougong.settlement.share_path import first_share_path
-from dougong.settlement.transactor import Receipt, Transactor
+from dougong.settlement.transactor import Note, Offer, Receipt, Transactor
 from dougong.types import (
     BatchReference,
+    BlobSidecar,
     Claim,
     ClaimStatus,
     InboxMessage,
@@ -139,6 +140,33 @@ class SettlementClient:
             (placement.height, placement.data_root, placement.start_share, placement.share_count),
             (attested_height, list(history.siblings), share, row_path, list(square_path)),
         )
+        return parse_batch(self._contract.event(receipt, "BatchAppended"))
+
+    async def append_blob_batch(
+        self,
+        rollup_id: int,
+        sidecar: BlobSidecar,
+        inbox_end: int,
+        *,
+        index: int,
+        budget: int | None = None,
+        note: Note | None = None,
+        earlier: Offer | None = None,
+    ) -> BatchReference:
+        """Appends a batch whose data its own transaction carries, as `Transactor.send` sends it. The reference is what the
+        contract logged: where `earlier` took effect, that transaction's."""
+        receipt = await self._contract.send(
+            "append_blob_batch",
+            rollup_id,
+            index,
+            inbox_end,
+            sidecar=sidecar,
+            budget=budget,
+            note=note,
+            earlier=earlier,
+        )
+        if self._observe is not None:
+            self._observe("append_blob_batch", receipt)
         return parse_batch(self._contract.event(receipt, "BatchAppended"))
 
     async def append_empty_batch(self, rollup_id: int, inbox_end: int, *, index: int | None = None) -> BatchReference:

@@ -14,7 +14,8 @@ from dougong.contracts import Artifact
 from dougong.contracts.abi import Abi
 from dougong.errors import InvalidInput, Rejected
 from dougong.net.jsonrpc import JsonRpc, data
-from dougong.settlement.transactor import Receipt, Transactor
+from dougong.settlement.transactor import Note, Offer, Receipt, Transactor
+from dougong.types import BlobSidecar
 
 __all__ = ["Contract", "deploy"]
 
@@ -52,11 +53,23 @@ class Contract:
             answers.append(values[0] if len(values) == 1 else values)
         return answers
 
-    async def send(self, function: str, *arguments: Any, value: int = 0) -> Receipt:
+    async def send(
+        self,
+        function: str,
+        *arguments: Any,
+        value: int = 0,
+        sidecar: BlobSidecar | None = None,
+        budget: int | None = None,
+        note: Note | None = None,
+        earlier: Offer | None = None,
+    ) -> Receipt:
         """Returns once it is in a block. Raises `Rejected` with the contract's reason, or `Unavailable` (outcome unknown)."""
         if self._transactor is None:
             raise InvalidInput("this client only reads: it was given no key")
-        return await self._transactor.send(self.address, self.abi.call(function, *arguments), value)
+        calldata = self.abi.call(function, *arguments)
+        return await self._transactor.send(
+            self.address, calldata, value, sidecar=sidecar, budget=budget, note=note, earlier=earlier
+        )
 
     def event(self, receipt: Receipt, name: str) -> dict[str, Any]:
         """The first event of this kind that the contract logged in a transaction."""

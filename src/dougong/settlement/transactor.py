@@ -27,16 +27,17 @@ from typing import Any
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import InvalidInput, Rejected, Unavailable
 from dougong.net.jsonrpc import JsonRpc, RpcError, data, quantity
-from dougong.settlement.fees import Fees, current_fees
+from dougong.settlement.fees import Fees, read_market
 from dougong.settlement.logs import Log
 from dougong.settlement.signing import Unsigned, sign, with_sidecar
 from dougong.types import BlobSidecar
 
-__all__ = ["Offer", "Receipt", "Transactor"]
+__all__ = ["Note", "Offer", "Receipt", "Transactor"]
 
 MAX_BUMPS = 12
 MAX_BLOB_BUMPS = 6  # each doubles
 FIRST_POLL, LONGEST_POLL = 0.01, 1.0
+GAS_PER_BLOB = 1 << 17  # EIP-4844
 POOL_TAKEN = "already reserved"  # geth's word where the account has transactions in the other pool
 
 
@@ -71,12 +72,17 @@ class _Sending:
     tx: Unsigned
     request: dict[str, Any]
     sidecar: BlobSidecar | None
+    budget: int | None
     note: Note | None
     hashes: list[bytes]
 
     @property
     def fees(self) -> Fees:
         return Fees(self.tx.max_priority_fee, self.tx.max_fee, self.tx.max_blob_fee)
+
+    @property
+    def blob_gas(self) -> int:
+        return len(self.tx.blob_hashes) * GAS_PER_BLOB
 
 
 class Transactor:
@@ -110,24 +116,29 @@ class Transactor:
         value: int = 0,
         *,
         sidecar: BlobSidecar | None = None,
+        budget: int | None = None,
         note: Note | None = None,
         earlier: Offer | None = None,
     ) -> Receipt:
-        """Sends, and returns once it is in a block. `to` None deploys. With a sidecar it carries blobs. The receipt may be the
-        `earlier` offer's. Raises `Rejected` or `Unavailable`, as above."""
+        """Sends, and returns once it is in a block. `to` None deploys. With a sidecar it carries blobs. It costs at most
+        `budget` wei (None: what it takes). The receipt may be the `earlier` offer's. Raises `Rejected` or `Unavailable`, as
+        above, `Underpaid` when the budget does not reach."""
         request: dict[str, Any] = {"from": _hex(self.address), "data": _hex(calldata), "value": hex(value)}
         if to is not None:
             request["to"] = _hex(to)
         if earlier is not None and (done := await self._took_effect(earlier)) is not None:
             return done
-        fees = await current_fees(self.rpc, blobs=sidecar is not None)
+        market = await read_market(self.rpc, blobs=sidecar is not None)
+        blob_gas = 0 if sidecar is None else len(sidecar.versioned_hashes) * GAS_PER_BLOB
         if sidecar is not None:
-            request["maxFeePerBlobGas"] = hex(fees.blob_cap)
+            request["maxFeePerBlobGas"] = hex(2 * market.blob_base_fee)
             request["blobVersionedHashes"] = [_hex(one) for one in sidecar.versioned_hashes]
             # Not on top of what is pending: an earlier offer of this very transaction may be.
             estimate = quantity(await self.rpc.call("eth_estimateGas", request, "latest"))
         else:
             estimate = quantity(await self.rpc.call("eth_estimateGas", request))
+        gas = estimate + estimate // 4  # others' transactions may come first and change what this one costs
+        fees = market.offer(gas, blob_gas, budget=budget)
         kind = "plain" if sidecar is None else "blobs"
         async with self._lock:
             await self._other_pool_left(kind)
@@ -142,14 +153,14 @@ class Transactor:
                 nonce=nonce,
                 max_priority_fee=fees.tip,
                 max_fee=fees.cap,
-                gas=estimate + estimate // 4,  # others' transactions may come first and change what this one costs
+                gas=gas,
                 to=to,
                 value=value,
                 data=calldata,
                 max_blob_fee=fees.blob_cap,
                 blob_hashes=() if sidecar is None else sidecar.versioned_hashes,
             )
-            sending = _Sending(tx, request, sidecar, note, hashes)
+            sending = _Sending(tx, request, sidecar, budget, note, hashes)
             await self._offer(sending)
             self._next_nonce = max(self._next_nonce, nonce + 1)
             self._under_way[kind] += 1
@@ -162,6 +173,10 @@ class Transactor:
         finally:
             self._under_way[kind] -= 1
             self._seen_through.set()
+
+    async def send_blobs(self, to: bytes, calldata: bytes, sidecar: BlobSidecar, *, budget: int | None = None) -> Receipt:
+        """`send` of a blob transaction: a `BlobSender` (availability/ethereum)."""
+        return await self.send(to, calldata, sidecar=sidecar, budget=budget)
 
     async def _took_effect(self, earlier: Offer) -> Receipt | None:
         """The receipt of one of the offers; None while there is none, and for one that reverted."""
@@ -248,12 +263,15 @@ class Transactor:
         return quantity(await self.rpc.call("eth_getTransactionCount", _hex(self.address), "latest")) > nonce
 
     async def _bump(self, sending: _Sending) -> None:
-        """Offers the same transaction at a higher price; or, past the last bump or when the node declines, as it was."""
+        """Offers the same transaction at a higher price; as it was past the last bump, above the budget, or when the node
+        declines."""
         before = sending.tx
         tx = before
         if len(sending.hashes) <= (MAX_BUMPS if sending.sidecar is None else MAX_BLOB_BUMPS):
-            fees = (await current_fees(self.rpc, blobs=sending.sidecar is not None)).outbid(sending.fees)
-            tx = replace(before, max_priority_fee=fees.tip, max_fee=fees.cap, max_blob_fee=fees.blob_cap)
+            market = await read_market(self.rpc, blobs=sending.sidecar is not None)
+            fees = market.offer(before.gas, sending.blob_gas).outbid(sending.fees)
+            if sending.budget is None or fees.cost(before.gas, sending.blob_gas) <= sending.budget:
+                tx = replace(before, max_priority_fee=fees.tip, max_fee=fees.cap, max_blob_fee=fees.blob_cap)
         raw = await self._signed(tx, sending)
         try:
             await self._put(raw, sending.sidecar)
