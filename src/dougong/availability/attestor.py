@@ -20,7 +20,7 @@ from dougong.crypto.attestation import attestation_digest
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import Divergence, InvalidHeader, InvalidInput, StoreCorrupt
 from dougong.store import Store, height_key
-from dougong.types import HASH_BYTES, SquareHeader
+from dougong.types import HASH_BYTES, NAMESPACE_BYTES, SquareHeader
 
 ROOTS, SIGNED = "attested_roots", "attested_signed"
 TABLES = (ROOTS, SIGNED)
@@ -84,15 +84,41 @@ class Attestor:
         self.history.append(data_root)
 
 
+class SquareMismatch(InvalidHeader):
+    """Shares that do not extend to a header: either its data root commits to no square, or whoever served the shares lied. Cells
+    proven under its roots tell. `suspects` are the axes (0 for a row, 1 for a column; index) whose roots differ."""
+
+    def __init__(self, message: str, suspects: tuple[tuple[int, int], ...]) -> None:
+        super().__init__(message, remedy="ask for cells of those axes with proofs, or another node")
+        self.suspects = suspects
+
+
 def check_square(header: SquareHeader, shares: Sequence[bytes]) -> None:
-    """Raises `InvalidHeader` unless `shares`, extended, have exactly the header's roots and those the data root."""
+    """Raises `InvalidHeader` unless `shares`, extended, have exactly the header's roots and those the data root;
+    `SquareMismatch` where it is the roots that differ."""
     if len(shares) != header.square_size**2:
         raise InvalidHeader(f"block {header.height}: {len(shares)} shares are not a square of width {header.square_size}")
     try:
         square = ExtendedSquare(b"".join(shares))
     except ValueError as error:
-        raise InvalidHeader(f"block {header.height}: its shares make no square: {error}") from error
-    if (tuple(square.row_roots()), tuple(square.column_roots())) != (header.row_roots, header.column_roots):
-        raise InvalidHeader(f"block {header.height}: its shares extend to other roots than its header has")
+        suspects = _disordered(header.square_size, shares)
+        raise SquareMismatch(f"block {header.height}: its shares make no square: {error}", suspects) from error
+    found = square.row_roots(), square.column_roots()
+    suspects = tuple(
+        (axis, index)
+        for axis, roots in enumerate((header.row_roots, header.column_roots))
+        for index, root in enumerate(roots)
+        if found[axis][index] != root
+    )
+    if suspects:
+        raise SquareMismatch(f"block {header.height}: its shares extend to other roots than its header has", suspects)
     if merkle.root([*header.row_roots, *header.column_roots]) != header.data_root:
         raise InvalidHeader(f"block {header.height}: its roots do not hash to its data root")
+
+
+def _disordered(k: int, shares: Sequence[bytes]) -> tuple[tuple[int, int], ...]:
+    """The rows and columns of an original square whose namespaces are out of order."""
+    namespaces = [share[:NAMESPACE_BYTES] for share in shares]
+    axes = {(0, row): namespaces[row * k : (row + 1) * k] for row in range(k)}
+    axes |= {(1, column): namespaces[column::k] for column in range(k)}
+    return tuple(axis for axis, found in axes.items() if found != sorted(found))

@@ -92,5 +92,8 @@ class SquareClient:
     async def sample(self, height: int, row: int, column: int) -> SquareCell:
         return await self._layer.sample(height, row, column)
 
+    async def axis_cells(self, height: int, axis: int, index: int) -> Sequence[SquareCell]:
+        return await self._layer.axis_cells(height, axis, index)
+
     async def shares(self, height: int) -> Sequence[bytes]:
         return await self._layer.shares(height)

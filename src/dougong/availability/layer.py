@@ -105,6 +105,11 @@ class SquareLayer:
         """The extended square, as it is served from."""
         return (await self._block(height)).square
 
+    async def axis_cells(self, height: int, axis: int, index: int) -> Sequence[SquareCell]:
+        """The second half of a row (`axis` 0) or column (1), each cell under the root of the axis that crosses."""
+        square = (await self._block(height)).square
+        return await asyncio.to_thread(square.axis_cells, axis, index)
+
     async def shares(self, height: int) -> Sequence[bytes]:
         square = (await self._block(height)).square
         return await asyncio.to_thread(square.original)

@@ -25,6 +25,7 @@ from dougong.net.codec import from_json, to_json
 from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED, RESOURCE_NOT_FOUND, RESOURCE_UNAVAILABLE
 from dougong.net.jsonrpc import JsonRpc, RpcError
 from dougong.types import (
+    BadEncodingProof,
     Block,
     ChainStatus,
     MerkleProof,
@@ -43,7 +44,7 @@ __all__ = ["BadRequest", "Meter", "NodeClient"]
 T = TypeVar("T")
 
 # What an answer may take at most, in bytes of JSON: nobody fills our memory or our line with a number.
-_SCALAR, _HEADER, _CELL = 64 << 10, 2 << 20, 16 << 10
+_SCALAR, _HEADER, _CELL, _FRAUD_PROOFS = 64 << 10, 2 << 20, 16 << 10, 16 << 20
 
 
 class BadRequest(InvalidInput):
@@ -150,6 +151,10 @@ class NodeClient:
         answers = await _translated(self._rpc.outcomes(calls, max_bytes=_bound(len(calls), _CELL, self._max_bytes)))
         return [None if isinstance(answer, RpcError) else from_json(SquareCell, answer) for answer in answers]
 
+    async def axis_cells(self, height: int, axis: int, index: int) -> tuple[SquareCell, ...]:
+        """The second half of a row (`axis` 0) or column (1), each cell under the root of the axis that crosses."""
+        return await self._ask(tuple[SquareCell, ...], "da_axisCells", str(height), str(axis), str(index))
+
     async def shares(self, height: int) -> tuple[bytes, ...]:
         return await self._ask(tuple[bytes, ...], "da_shares", str(height))
 
@@ -167,6 +172,14 @@ class NodeClient:
     async def next_sequence(self, signer: bytes) -> int:
         """The sequence that the signer (20 bytes) must use next."""
         return await self._ask(int, "da_sequence", to_json(signer), max_bytes=_SCALAR)
+
+    async def fraud_proofs(self, height: int) -> tuple[BadEncodingProof, ...]:
+        """The bad-encoding proofs that the node holds against blocks from `height` on, lowest first: a few at most."""
+        return await self._ask(tuple[BadEncodingProof, ...], "da_fraudProofs", str(height), max_bytes=_FRAUD_PROOFS)
+
+    async def submit_fraud_proof(self, proof: BadEncodingProof) -> None:
+        """Tells the node; which keeps it once it has checked it. Raises `BadRequest` if it does not find it valid."""
+        await _translated(self._rpc.call("da_submitFraudProof", to_json(proof)))
 
     async def _ask(self, kind: type[T], method: str, *params: object, max_bytes: int | None = None) -> T:
         return from_json(kind, await _translated(self._rpc.call(method, *params, max_bytes=max_bytes)))

@@ -23,6 +23,7 @@ from dougong.rpc.params import hex_data, read_address, read_data
 from dougong.rpc.protocol import Methods, Param
 from dougong.types import (
     NAMESPACE_BYTES,
+    BadEncodingProof,
     MerkleProof,
     Namespace,
     Placement,
@@ -33,7 +34,14 @@ from dougong.types import (
     SquareNamespaceData,
 )
 
-__all__ = ["AvailabilityNode", "availability_methods", "chain_health", "consensus_methods"]
+__all__ = [
+    "AvailabilityNode",
+    "FraudProofBook",
+    "availability_methods",
+    "chain_health",
+    "consensus_methods",
+    "fraud_proof_methods",
+]
 
 MAX_HEIGHT = 2**63 - 1
 MAX_WIDTH = 2**16
@@ -56,6 +64,10 @@ class AvailabilityNode(Protocol):
 
     async def sample(self, height: int, row: int, column: int) -> SquareCell: ...
 
+    async def axis_cells(self, height: int, axis: int, index: int) -> Sequence[SquareCell]:
+        """The second half of a row (`axis` 0) or column (1), each cell under the root of the axis that crosses."""
+        ...
+
     async def shares(self, height: int) -> Sequence[bytes]: ...
 
     async def prove(self, placement: Placement) -> ShareProof: ...
@@ -64,6 +76,18 @@ class AvailabilityNode(Protocol):
 
     async def next_sequence(self, signer: bytes) -> int:
         """The sequence that the signer's next transaction needs."""
+        ...
+
+
+class FraudProofBook(Protocol):
+    """The bad-encoding proofs that a node has seen and checked."""
+
+    async def proofs(self, height: int) -> Sequence[BadEncodingProof]:
+        """Those of blocks from `height` on, lowest first; a few at most."""
+        ...
+
+    async def submit(self, proof: BadEncodingProof) -> None:
+        """Keeps a valid one. Raises `InvalidProof`, `NotFound` for a block that this node does not know."""
         ...
 
 
@@ -108,6 +132,9 @@ def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
     async def sample(height: int, row: int, column: int) -> object:
         return to_json(await layer.sample(height, row, column))
 
+    async def axis_cells(height: int, axis: int, index: int) -> orjson.Fragment:
+        return await encoded(tuple(await layer.axis_cells(height, axis, index)))
+
     async def shares(height: int) -> orjson.Fragment:
         return await encoded(tuple(await layer.shares(height)))
 
@@ -129,11 +156,27 @@ def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
     methods.add("da_header", header, HEIGHT)
     methods.add("da_namespace", namespace, HEIGHT, Param("namespace", read_namespace))
     methods.add("da_sample", sample, HEIGHT, Param("row", read_place), Param("column", read_place))
+    methods.add("da_axisCells", axis_cells, HEIGHT, Param("axis", read_axis), Param("index", read_place))
     methods.add("da_shares", shares, HEIGHT)
     methods.add("da_prove", prove, Param("placement", read_placement))
     methods.add("da_quote", quote, Param("size", read_size))
     methods.add("da_submit", submit, Param("transaction", read_data))
     methods.add("da_sequence", sequence, Param("signer", read_address))
+    return methods
+
+
+def fraud_proof_methods(book: FraudProofBook) -> Methods:
+    """What full nodes and light nodes tell each other: proofs that blocks are badly encoded."""
+    methods = Methods()
+
+    async def fraud_proofs(height: int) -> orjson.Fragment:
+        return await encoded(tuple(await book.proofs(height)))
+
+    async def submit_fraud_proof(proof: BadEncodingProof) -> None:
+        await book.submit(proof)
+
+    methods.add("da_fraudProofs", fraud_proofs, HEIGHT)
+    methods.add("da_submitFraudProof", submit_fraud_proof, Param("proof", read_fraud_proof))
     return methods
 
 
@@ -168,6 +211,14 @@ def read_size(value: object) -> int:
 
 def read_place(value: object) -> int:
     return _read_within(value, 0, MAX_WIDTH)
+
+
+def read_axis(value: object) -> int:
+    return _read_within(value, 0, 1)
+
+
+def read_fraud_proof(value: object) -> BadEncodingProof:
+    return from_json(BadEncodingProof, value)
 
 
 def _read_within(value: Any, low: int, high: int) -> int:

@@ -5,39 +5,28 @@
     signature = await service.signature(height, next_attestors_hash)
 
 The attestor itself (availability/attestor.py) refuses to sign what it has not seen whole, and never signs two histories of one
-length. A node that shows it another data root than before raises `Divergence`: the service stops and says so. Spec:
-docs/spec/attestation.md.
+length. A node that shows it another data root than before raises `Divergence`, a block that is badly encoded `BadBlock` with the
+proof: the service stops and says so. Spec: docs/spec/attestation.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from dougong.availability.attestor import Attestor
+from dougong.availability.fraud import BadBlock
 from dougong.availability.history import History
 from dougong.errors import NotFound
 from dougong.interfaces import DataAvailability
+from dougong.services.fraud_proofs import FraudProofs
+from dougong.services.inspection import SquareSource, inspect
 from dougong.services.threads import in_thread
-from dougong.types import MerkleProof, SquareHeader
+from dougong.types import MerkleProof
 
-__all__ = ["AttestorService", "DataRootHistory", "SquareSource"]
-
-
-class SquareSource(Protocol):
-    """A DA layer as an attestor uses it: whole squares."""
-
-    async def latest(self) -> int: ...
-
-    async def header(self, height: int) -> SquareHeader: ...
-
-    async def shares(self, height: int) -> Sequence[bytes]:
-        """The original square, row by row."""
-        ...
+__all__ = ["AttestorService", "DataRootHistory"]
 
 
 class AttestorService:
@@ -48,12 +37,14 @@ class AttestorService:
         attestor: Attestor,
         da: SquareSource,
         *,
+        proofs: FraudProofs | None = None,
         poll_s: float = 0.25,
         registry: CollectorRegistry | None = None,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
         self._attestor = attestor
         self._da = da
+        self._proofs = proofs
         self._poll_s = poll_s
         self._checking = asyncio.Lock()
         self._log = (log or structlog.get_logger()).bind(attestor=attestor.address.hex())
@@ -75,13 +66,20 @@ class AttestorService:
             await asyncio.sleep(self._poll_s)
 
     async def catch_up(self) -> None:
-        """Checks every final block that has not been checked."""
+        """Checks every final block that has not been checked. Raises `BadBlock` for one that is badly encoded, once the proof is
+        on disk: this attestor signs nothing from there on."""
         async with self._checking:
             latest = await self._da.latest()
             while self._attestor.height < latest:
                 height = self._attestor.height + 1
-                header, shares = await self._da.header(height), await self._da.shares(height)
-                await in_thread(self._attestor.observe, header, shares)
+                if self._proofs is not None:
+                    self._proofs.check(height)
+                try:
+                    await inspect(self._da, await self._da.header(height), self._attestor.observe)
+                except BadBlock as error:
+                    if self._proofs is not None:
+                        await self._proofs.submit(error.proof)
+                    raise
                 self._m_height.set(height)
 
     async def history_root(self, height: int) -> bytes:

@@ -43,7 +43,7 @@ from dougong.net.node import NodeClient
 from dougong.services.peers import GARBAGE, PEER_TABLE, Peer, PeerConfig, PeerSet
 from dougong.services.rejections import REJECTED_TABLE, Rejections
 from dougong.services.remote_account import RemoteAccount
-from dougong.services.sampler import check_cell
+from dougong.services.sampler import check_axis_cells, check_cell
 from dougong.services.threads import in_thread
 from dougong.store import Store
 from dougong.types import (
@@ -268,6 +268,17 @@ class RemoteSquare:
             cell = await node.sample(height, row, column)
             check_cell(header, cell, row, column)
             return cell
+
+        return await self._ask(height, verified)
+
+    async def axis_cells(self, height: int, axis: int, index: int) -> Sequence[SquareCell]:
+        """The second half of a row (`axis` 0) or column (1), each cell under the root of the axis that crosses."""
+        header = await self.header(height)
+
+        async def verified(node: NodeClient) -> Sequence[SquareCell]:
+            cells = await node.axis_cells(height, axis, index)
+            await in_thread(check_axis_cells, header, axis, index, cells)
+            return cells
 
         return await self._ask(height, verified)
 

@@ -19,7 +19,7 @@ from dougong.net.node import NodeClient
 from dougong.services.peers import FINAL, Peer, PeerSet
 from dougong.types import SquareCell, SquareHeader
 
-__all__ = ["Place", "Sampler", "check_cell"]
+__all__ = ["Place", "Sampler", "check_axis_cells", "check_cell"]
 
 Place = tuple[int, int]
 """Row and column of the extended square."""
@@ -116,3 +116,14 @@ def check_cell(header: SquareHeader, cell: SquareCell, row: int, column: int) ->
     if (cell.row, cell.column) != (row, column):
         raise InvalidProof(f"cell ({row}, {column}) was asked for, ({cell.row}, {cell.column}) came")
     verify_cell(header, cell)
+
+
+def check_axis_cells(header: SquareHeader, axis: int, index: int, cells: Sequence[SquareCell]) -> None:
+    """Raises `InvalidProof` unless the cells are the second half of the axis, each proven under the axis that crosses."""
+    k = header.square_size
+    if len(cells) != k:
+        raise InvalidProof(f"half of an axis are {k} cells; {len(cells)} came")
+    for at, cell in enumerate(cells, start=k):
+        check_cell(header, cell, *((at, index) if axis else (index, at)))
+        if cell.axis == axis:
+            raise InvalidProof("a cell was to be proven under the axis that crosses")
