@@ -90,6 +90,9 @@ class Tampering:
         cell = await self.layer.sample(height, row, column)
         return replace(cell, share=bytes(len(cell.share))) if self.flip_shares else cell
 
+    async def axis_cells(self, height: int, axis: int, index: int) -> Sequence[SquareCell]:
+        return await self.layer.axis_cells(height, axis, index)
+
     async def shares(self, height: int) -> Sequence[bytes]:
         shares = list(await self.layer.shares(height))
         return [*shares[:-1], bytes(512)] if self.flip_shares else shares

@@ -19,9 +19,10 @@ from dougong.availability.client import SquareClient
 from dougong.availability.layer import SquareLayer
 from dougong.consensus.genesis import Genesis
 from dougong.consensus.solo import Solo, SoloOptions
-from dougong.rpc.node import availability_methods, chain_health, consensus_methods
+from dougong.rpc.node import availability_methods, chain_health, consensus_methods, fraud_proof_methods
 from dougong.services.attesting import AttestorService, DataRootHistory
 from dougong.services.fixing import SettledFix
+from dougong.services.fraud_proofs import FRAUD_TABLES, FraudProofs
 from dougong.services.relayer import Relayer, RelayerConfig
 from dougong.services.threads import in_thread
 from dougong.settlement.attestations import AttestationsClient
@@ -52,11 +53,12 @@ class AttestedSquare:
 class Square:
     """One DA chain in this process."""
 
-    def __init__(self, context: Context, name: str, genesis: Genesis, layer: SquareLayer) -> None:
+    def __init__(self, context: Context, name: str, genesis: Genesis, layer: SquareLayer, proofs: FraudProofs) -> None:
         self._context = context
         self.name = name
         self.da_id = genesis.hash
         self.layer = layer
+        self.proofs = proofs
         self._attestor: AttestorService | None = None
         self._attested: dict[str, AttestedSquare] = {}
         self._opening = asyncio.Lock()
@@ -100,7 +102,7 @@ class Square:
             attestor = await in_thread(Attestor, store, key, self.da_id)
             da = self.client(f"attestor.{self.name}")
             registry = CollectorRegistry()
-            self._attestor = AttestorService(attestor, da, poll_s=0.1, registry=registry, log=context.log)
+            self._attestor = AttestorService(attestor, da, proofs=self.proofs, poll_s=0.1, registry=registry, log=context.log)
             context.metrics.join(registry)
             context.supervisor.add(self.name, "attestor", self._attestor.run)
         return self._attestor
@@ -118,10 +120,14 @@ async def open_square(context: Context, name: str, closing: AsyncExitStack) -> S
         chain = await Solo.open(home / "consensus", genesis, context.keys.validator(name), app, options)
         opened.push_async_callback(chain.close)
         layer = SquareLayer(chain, app)
+        store = await in_thread(Store, home / "fraud-proofs", FRAUD_TABLES)
+        opened.callback(store.close)
+        proofs = await in_thread(FraudProofs, store, layer.header, log=context.log)
         methods = consensus_methods(genesis.raw, chain).include(availability_methods(layer, chain))
+        methods.include(fraud_proof_methods(proofs))
         context.server.mount(name, methods, chain_health(chain))
         closing.push_async_exit(opened.pop_all())
     context.supervisor.add(name, "consensus", chain.run)
     facts: dict[str, object] = {"layer": "availability", "url": context.server.url(name), "genesis": genesis.hash.hex()}
     context.report(Event("chain", name, facts))
-    return Square(context, name, genesis, layer)
+    return Square(context, name, genesis, layer, proofs)
