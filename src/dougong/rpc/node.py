@@ -86,8 +86,8 @@ class FraudProofBook(Protocol):
         """Those of blocks from `height` on, lowest first; a few at most."""
         ...
 
-    async def submit(self, proof: BadEncodingProof) -> None:
-        """Keeps a valid one. Raises `InvalidProof`, `NotFound` for a block that this node does not know."""
+    async def submit(self, proof: BadEncodingProof) -> bool:
+        """Keeps a valid one; whether it is news. Raises `InvalidProof`, `NotFound` for a block that this node does not know."""
         ...
 
 
