@@ -68,15 +68,17 @@ async def test_proposals_put_sequences_in_order_and_leave_gaps_out(tmp_path: Pat
         assert await app.process_proposal(proposal(chosen))
         assert await decide(app, 1, chosen) == [0, 0, 0, 0]
         assert not (await app.check_tx(first, recheck=True)).accepted
-        assert (await propose(app, gap))[1:] == []
+        assert (await propose(app, gap, first))[1:] == []
 
 
 async def test_every_false_proposal_is_refused(tmp_path: Path) -> None:
+    async with started(tmp_path / "another") as app:
+        (empty_root,) = await propose(app)
+        root_of_first = (await propose(app, tx(ALICE, 0)))[0]
     async with started(tmp_path) as app:
         first, second = tx(ALICE, 0), tx(ALICE, 1)
         root, *_ = chosen = await propose(app, first, second)
         assert await app.process_proposal(proposal(chosen))
-        (empty_root,) = await propose(app)
         assert await app.process_proposal(proposal([empty_root]))
         big = [tx(BOB, number, bytes(60_000)) for number in range(3)]
         false = {
@@ -90,7 +92,7 @@ async def test_every_false_proposal_is_refused(tmp_path: Path) -> None:
             "left out": [root, first],
             "the empty square's root": [empty_root, first, second],
             "a replay within the block": [root, first, first],
-            "a sequence from the future": [(await propose(app, first))[0], second],
+            "a sequence from the future": [root_of_first, second],
             "another chain's transaction": [root, tx(ALICE, 0, chain="square-2"), second],
             "junk": [root, first, b"junk"],
             "an oversized square": [root, *big],
@@ -105,7 +107,7 @@ async def test_no_blob_is_published_twice(tmp_path: Path) -> None:
         assert await decide(app, 1, chosen) == [0, 0]
         assert not await app.process_proposal(proposal(chosen))
         assert await decide(app, 2, chosen) == [0, 2]
-        assert app.next_sequence((await app._check(tx(ALICE, 0)))[0]) == 1
+        assert app.next_sequence(account_address(ALICE.public_key)) == 1
 
 
 async def test_what_does_not_fit_waits_and_holds_nobody_else_up(tmp_path: Path) -> None:
@@ -147,14 +149,25 @@ async def test_what_waits_has_no_gaps_and_no_doubles(tmp_path: Path) -> None:
         assert await accepts(tx(ALICE, 1, b"another")) == [False], "a sequence is for one transaction"
         assert await accepts(txs[2], txs[3], txs[4]) == [True] * 3
         assert app.pending_sequence(signer) == 5
-        await decide(app, 1, await propose(app, txs[0]))
-        assert await accepts(txs[5]) == [True], "before the recheck, what waited still counts"
-        assert await accepts(txs[0], txs[1], txs[2], txs[4], recheck=True) == [False, True, True, False]
-        await decide(app, 2, await propose(app, txs[1]))
-        assert await accepts(txs[2], recheck=True) == [True]
-        await decide(app, 3, await propose(app))
-        assert app.pending_sequence(signer) == 3, "what was not kept is forgotten"
-        assert await accepts(txs[3]) == [True]
+        await decide(app, 1, [bytes(32), txs[0]])
+        assert await accepts(txs[5]) == [True]
+        assert await accepts(txs[0], txs[1], txs[2], txs[5], recheck=True) == [False, True, True, True]
+        await decide(app, 2, [bytes(32), tx(ALICE, 1, b"by another node")])
+        assert await accepts(txs[1], txs[2], recheck=True) == [False, True]
+        assert app.pending_sequence(signer) == 6
+
+
+async def test_what_waited_before_a_restart_comes_back_in_any_order(tmp_path: Path) -> None:
+    async with started(tmp_path) as app:
+        await decide(app, 1, [bytes(32), tx(BOB, 0)])
+    async with opened(tmp_path) as app:
+        for number in (2, 0, 3, 1):
+            assert (await app.check_tx(tx(ALICE, number), recheck=True)).accepted
+        assert not (await app.check_tx(b"junk", recheck=True)).accepted
+        assert (await app.check_tx(tx(BOB, 2), recheck=True)).accepted, "who it waits for may still come"
+        chosen = await propose(app)
+        assert chosen[1:] == [tx(ALICE, number) for number in range(4)]
+        assert not (await app.check_tx(tx(BOB, 2), recheck=True)).accepted, "nobody came"
 
 
 async def test_the_chain_is_remembered(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
-"""The application of a DA chain: it lets signed blobs in, lays them out in a square, and puts the data root into the block.
+"""The application of a DA chain: it lets paid blobs in, lays them out in a square, and puts the data root into the block.
 
     app = await SquareApplication.open(path)
     chain = await Solo.open(chain_path, genesis, key, app)
 
-A block is `[data root, blob transaction, …]`: transaction 0 is the 32-byte data root of the square that the others make, so
-that the header's `data_hash` commits to it and one Merkle proof leads from a header to the square. The state is each signer's
-next sequence, so that nothing is published twice. Formats and rules: docs/spec/da-chain.md.
+A block is `[data root, transfer, …, blob transaction, …]`: transaction 0 is the 32-byte data root of the square that the
+others make, so that the header's `data_hash` commits to it and one Merkle proof leads from a header to the square. What each
+step asks has a room of its own: `admission` (is it what it says?), `state` (can it be paid for?), `pool` (who waits before
+whom?), `proposing` (what fits?). Formats and rules: docs/spec/da-chain.md, docs/spec/market.md.
 
-Source: celestia-app specs ("Data Square Layout", "Block validity rules"). Deviations: celestia-app puts the data root into the
-header itself, with its own CometBFT; and here nothing is charged.
+Source: celestia-app specs ("Data Square Layout", "Block validity rules"). Deviation: celestia-app puts the data root into the
+header itself, with its own CometBFT.
 
-Who might cheat: a proposer with a false root, another order, an oversized square, a replayed, forged or unpaid-for blob
-(ProcessProposal recomputes all of it); a sender who floods (cheap checks first, no gaps in sequences, limits on size).
+Who might cheat: a proposer with a false root, another order, an oversized square, a replayed, forged or underpaid transaction
+(ProcessProposal recomputes all of it); a sender who floods (cheap checks first; what waits is bounded, paid for, and yields
+to higher bids).
 """
 
 from __future__ import annotations
@@ -20,122 +22,139 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from dougong.availability.blob_tx import PaidBlobs, check_blob_tx
-from dougong.availability.layout import Square, SquareBuilder
+from dougong.availability.admission import (
+    CROWDED,
+    INVALID,
+    TOO_LARGE,
+    UNDERPAID,
+    UNFUNDED,
+    WRONG_SEQUENCE,
+    Checker,
+    Offer,
+    Refused,
+)
 from dougong.availability.params import SquareParams
-from dougong.availability.pending import PendingSequences
+from dougong.availability.pool import Pool, PoolLimits
+from dougong.availability.proposing import choose
+from dougong.availability.quoting import inclusion_price
 from dougong.availability.square_cache import SquareCache, lay_out
-from dougong.availability.wire import BlobTx, decode_blob_tx
-from dougong.crypto import merkle
+from dougong.availability.state import TABLES, Changes, State
 from dougong.crypto.hashing import sha256
-from dougong.errors import DougongError, InvalidInput, InvalidTransaction, StoreCorrupt
-from dougong.store import Store, height_key
+from dougong.errors import InvalidInput, StoreCorrupt
+from dougong.store import Store
 from dougong.types import (
     HASH_BYTES,
     AppInfo,
+    BlobMarket,
     CheckTxResult,
     DecidedBlock,
+    FeeAccount,
     FinalizeResult,
     InitChain,
     InitChainResult,
+    PendingTx,
     Proposal,
     TxResult,
 )
 
-APP_VERSION = 1
-_CACHED_CHECKS = 100_000
-_TABLES = ("meta", "sequences")
-_TIP, _CHAIN = b"tip", b"chain"
+__all__ = ["CROWDED", "INVALID", "TOO_LARGE", "UNDERPAID", "UNFUNDED", "WRONG_SEQUENCE", "SquareApplication"]
 
-INVALID, WRONG_SEQUENCE, TOO_LARGE = 1, 2, 3
-
-
-class _Refused(Exception):
-    """A transaction's code and why; never leaves this module."""
-
-    def __init__(self, code: int, log: str) -> None:
-        super().__init__(log)
-        self.code = code
+APP_VERSION = 2
 
 
 class SquareApplication:
     """`Application` of a DA chain. Make it with `open`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: PoolLimits | None = None) -> None:
         self._store = store
-        self._chain_id = ""
-        self._params = SquareParams()
-        self._squares = SquareCache(self._params.max_square_size)
-        self._checked: dict[bytes, tuple[bytes, int]] = {}  # hash of a valid transaction -> (signer, sequence), oldest first
-        self._pending: tuple[int, bytes, dict[bytes, int]] | None = None
-        self._sequences = PendingSequences()
-        chain = store.get("meta", _CHAIN)
-        if chain is not None:
-            self._configure(chain)
+        self._state = State(store)
+        self._pool = Pool(limits)
+        self._pending: tuple[int, Changes] | None = None
+        # What waited before a restart, until all of it is here: it comes in the order of arrival, not of sequences.
+        self._returning: list[tuple[Offer, bytes]] | None = []
+        self._configure()
 
     @classmethod
-    async def open(cls, path: Path) -> SquareApplication:
+    async def open(cls, path: Path, *, pool: PoolLimits | None = None) -> SquareApplication:
         """Opens or creates the state at `path`. Raises `StoreError`."""
-        return cls(await asyncio.to_thread(Store, path, _TABLES, 8 << 30))
+        return cls(await asyncio.to_thread(Store, path, TABLES, 8 << 30), pool)
 
     async def close(self) -> None:
         self._store.close()
 
     @property
     def params(self) -> SquareParams:
-        return self._params
+        return self._state.params
 
     @property
     def chain_id(self) -> str:
-        return self._chain_id
+        return self._state.chain_id
 
     @property
     def squares(self) -> SquareCache:
         """The extended squares of this chain's blocks."""
         return self._squares
 
+    def balance(self, address: bytes) -> int:
+        """utia, after the last committed block."""
+        return self._state.account(address).balance
+
     def next_sequence(self, signer: bytes) -> int:
         """The sequence that the signer's next transaction must have, after the last committed block."""
-        value = self._store.get("sequences", signer)
-        return 0 if value is None else int.from_bytes(value)
+        return self._state.account(signer).sequence
 
     def pending_sequence(self, signer: bytes) -> int:
         """The sequence that the signer's next transaction must have to wait behind those that wait already."""
-        return self._sequences.expected(signer, self.next_sequence(signer))
+        return self.account(signer).next_sequence
+
+    def account(self, address: bytes) -> FeeAccount:
+        """What the account has, after the last committed block, and what it has waiting."""
+        account = self._state.account(address)
+        waiting = [offer for offer in self._waiting().waiting(address) if offer.sequence >= account.sequence]
+        pending = tuple(PendingTx(offer.sequence, offer.digest, offer.fee, offer.content) for offer in waiting)
+        return FeeAccount(account.balance, account.sequence, pending)
+
+    def market(self) -> BlobMarket:
+        """Prices for the next block, and what waits for it."""
+        tip, params, pool = self._state.tip, self._state.params, self._waiting()
+        used = tip.used * 100 // params.capacity_bytes
+        return BlobMarket(tip.base_fee, params.min_base_fee, tip.supply, used, len(pool), pool.size_bytes)
+
+    def price(self, used: int) -> int:
+        """Nano-utia per gas at which `used` bytes of the square get into the next block, as it looks now."""
+        return inclusion_price(self._waiting(), self._state, used)
 
     # --- Application ------------------------------------------------------------------------------------------------
 
     async def info(self) -> AppInfo:
-        tip = self._store.get("meta", _TIP)
-        if tip is None:
-            return AppInfo(0, b"", APP_VERSION)
-        return AppInfo(int.from_bytes(tip[:8]), tip[8:], APP_VERSION)
+        return AppInfo(self._state.tip.height, self._state.tip.app_hash, APP_VERSION)
 
     async def init_chain(self, genesis: InitChain) -> InitChainResult:
         """Raises `ConfigError` for an `app_state` that is not `SquareParams`."""
-        SquareParams.parse(genesis.app_state)
-        chain = len(genesis.chain_id.encode()).to_bytes(1) + genesis.chain_id.encode() + genesis.app_state
-        with self._store.write() as txn:
-            txn.put("meta", _CHAIN, chain)
-        self._configure(chain)
-        return InitChainResult(sha256(genesis.app_state))
+        first_hash = await asyncio.to_thread(self._state.start, genesis.chain_id, genesis.app_state)
+        self._configure()
+        return InitChainResult(first_hash)
 
     async def check_tx(self, tx: bytes, *, recheck: bool = False) -> CheckTxResult:
-        """A sequence must follow upon the state and what waits already, without a gap: so nothing waits for ever."""
+        """Feeds the pool. Asked again, it says whether the pool still holds the transaction, or takes it (back) if it would
+        take a new one: what was replaced or pushed out is refused, so that the engine drops it too."""
         try:
-            signer, sequence = await self._check(tx)
-            if not recheck and not self._fits(tx):
-                raise _Refused(TOO_LARGE, f"it does not fit into an empty square of width {self._params.max_square_size}")
-            self._queue(signer, sequence, sha256(tx), recheck=recheck)
-        except _Refused as refusal:
-            return CheckTxResult(refusal.code, str(refusal))
-        return CheckTxResult()
+            if recheck and self._returning is not None:
+                self._returning.append((await self._checker.check(tx), tx))
+                return CheckTxResult()
+            self._waiting()
+            offer = await self._admit(tx)
+        except Refused as refusal:
+            return refusal.verdict()
+        return CheckTxResult(gas_wanted=offer.gas_limit, priority=min(offer.price, (1 << 63) - 1))
 
     async def prepare_proposal(self, proposal: Proposal) -> Sequence[bytes]:
-        """The data root and as many transactions as fit, in order of arrival but each signer's by sequence. What does not fit, or
-        whose turn has not come, is left for later blocks."""
-        candidates = await self._in_turn(proposal.txs)
-        chosen, square = await asyncio.to_thread(self._choose, candidates, proposal.max_tx_bytes - HASH_BYTES)
+        """The data root and the best bids that fit. The pool decides; what the engine offers and the pool does not know is
+        admitted to it first. What does not fit, or whose turn has not come, is left for later blocks."""
+        await self._learn(proposal.txs)
+        entries = list(self._waiting().by_bid(self._state.tip.base_fee))
+        width, room = self.params.max_square_size, proposal.max_tx_bytes - HASH_BYTES
+        chosen, square = await asyncio.to_thread(choose, entries, width=width, room=room)
         laid_out = await asyncio.to_thread(lay_out, square)
         self._squares.put(chosen, laid_out)
         return [laid_out.served.header.data_root, *chosen]
@@ -144,11 +163,11 @@ class SquareApplication:
         if not proposal.txs or len(proposal.txs[0]) != HASH_BYTES:
             return False
         data_root, *txs = proposal.txs
-        expected: dict[bytes, int] = {}
+        block = self._state.begin_block()
         try:
             for tx in txs:
-                self._take_turn(await self._check(tx), expected)
-        except _Refused:
+                block.take(await self._checker.check(tx))
+        except Refused:
             return False
         try:
             return (await self._squares.get(txs)).served.header.data_root == data_root
@@ -158,130 +177,67 @@ class SquareApplication:
     async def finalize_block(self, block: DecidedBlock) -> FinalizeResult:
         """Total. What ProcessProposal let pass takes effect; in a block that it would have refused, all that is invalid fails."""
         data_root = block.txs[0] if block.txs and len(block.txs[0]) == HASH_BYTES else bytes(HASH_BYTES)
-        expected: dict[bytes, int] = {}
+        state = self._state.begin_block()
         results = []
         for index, tx in enumerate(block.txs):
-            try:
-                if index or len(tx) != HASH_BYTES:
-                    self._take_turn(await self._check(tx), expected)
+            if index == 0 and len(tx) == HASH_BYTES:
                 results.append(TxResult())
-            except _Refused as refusal:
+                continue
+            try:
+                offer = await self._checker.check(tx)
+                state.take(offer)
+                results.append(TxResult(gas_wanted=offer.gas_limit, gas_used=offer.gas))
+            except Refused as refusal:
                 results.append(TxResult(refusal.code, log=str(refusal)))
-        changes = merkle.root([signer + sequence.to_bytes(8) for signer, sequence in sorted(expected.items())])
-        app_hash = sha256((await self.info()).app_hash or self._first_hash(), data_root, changes)
-        self._pending = (block.height, app_hash, expected)
-        return FinalizeResult(tuple(results), app_hash)
+        changes = state.finish(data_root, block.proposer_address)
+        self._pending = (block.height, changes)
+        return FinalizeResult(tuple(results), changes.app_hash)
 
     async def commit(self) -> None:
         if self._pending is None:
             raise StoreCorrupt("a DA chain's application was asked to commit before a block was finalized")
-        await asyncio.to_thread(self._write, *self._pending)
+        height, changes = self._pending
+        await asyncio.to_thread(self._state.write, height, changes)
         self._pending = None
-        self._sequences.new_block()
+        self._pool.settle(changes.accounts)
 
-    # --- validity ---------------------------------------------------------------------------------------------------
+    # --- the pool ---------------------------------------------------------------------------------------------------
 
-    async def _check(self, tx: bytes) -> tuple[bytes, int]:
-        """(signer, sequence) of a transaction that is valid by itself: cached, for it never changes."""
-        digest = sha256(tx)
-        known = self._checked.get(digest)
-        if known is not None:
-            return known
-        if len(tx) > self._params.max_tx_bytes:
-            raise _Refused(TOO_LARGE, f"a transaction is at most {self._params.max_tx_bytes} bytes, not {len(tx)}")
-        try:
-            # Small ones take less time than a thread's turn.
-            paid = self._judge(tx) if len(tx) < 4096 else await asyncio.to_thread(self._judge, tx)
-        except DougongError as error:
-            raise _Refused(INVALID, str(error)) from None
-        while len(self._checked) >= _CACHED_CHECKS:
-            del self._checked[next(iter(self._checked))]
-        self._checked[digest] = paid.signer, paid.sequence
-        return paid.signer, paid.sequence
+    async def _admit(self, tx: bytes) -> Offer:
+        """Raises `Refused`. What the state refuses costs no signature check."""
+        offer = await self._checker.read(tx)
+        self._pool.check(offer, self._state.account(offer.signer), self._state.tip.base_fee)
+        await self._checker.prove(offer, tx)
+        self._pool.admit(offer, tx, self._state.account(offer.signer), self._state.tip.base_fee)
+        return offer
 
-    def _judge(self, tx: bytes) -> PaidBlobs:
-        return check_blob_tx(tx, self._chain_id)
-
-    def _take_turn(self, paid: tuple[bytes, int], expected: dict[bytes, int]) -> None:
-        """Consumes a sequence; `expected` is what the block's earlier transactions changed."""
-        signer, sequence = paid
-        wanted = expected[signer] if signer in expected else self.next_sequence(signer)
-        if sequence != wanted:
-            raise _Refused(WRONG_SEQUENCE, f"sequence {sequence} is not {wanted}")
-        expected[signer] = sequence + 1
-
-    def _queue(self, signer: bytes, sequence: int, digest: bytes, *, recheck: bool) -> None:
-        committed = self.next_sequence(signer)
-        expected = self._sequences.expected(signer, committed)
-        ask = self._sequences.recheck if recheck else self._sequences.admit
-        if not ask(signer, sequence, digest, committed):
-            raise _Refused(WRONG_SEQUENCE, f"sequence {sequence} is not {expected}")
-
-    def _fits(self, tx: bytes) -> bool:
-        blob_tx = _parsed(tx)
-        return SquareBuilder(self._params.max_square_size).append_blob_tx(blob_tx)
-
-    # --- proposing --------------------------------------------------------------------------------------------------
-
-    async def _in_turn(self, txs: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-        """(transaction, signer) of those that can be executed, each signer's in order, at the place of its arrival."""
-        waiting: dict[bytes, dict[int, bytes]] = {}
-        arrivals: list[bytes] = []
+    async def _learn(self, txs: Sequence[bytes]) -> None:
+        """Admits what the pool does not know, whatever order it comes in."""
+        pool = self._waiting()
+        unknown: list[tuple[Offer, bytes]] = []
         for tx in txs:
+            if sha256(tx) not in pool:
+                try:
+                    unknown.append((await self._checker.check(tx), tx))
+                except Refused:
+                    continue
+        self._admit_all(unknown)
+
+    def _waiting(self) -> Pool:
+        """The pool. Whoever asks for it ends the return of what waited before a restart."""
+        if self._returning is not None:
+            returned, self._returning = self._returning, None
+            self._admit_all(returned)
+        return self._pool
+
+    def _admit_all(self, offers: list[tuple[Offer, bytes]]) -> None:
+        """Each signer's by sequence, the best of several first; those that are refused stay out."""
+        for offer, tx in sorted(offers, key=lambda pair: (pair[0].signer, pair[0].sequence, -pair[0].price)):
             try:
-                signer, sequence = await self._check(tx)
-            except _Refused:
+                self._pool.admit(offer, tx, self._state.account(offer.signer), self._state.tip.base_fee)
+            except Refused:
                 continue
-            if waiting.setdefault(signer, {}).setdefault(sequence, tx) is tx:
-                arrivals.append(signer)
-        following = {signer: self.next_sequence(signer) for signer in waiting}
-        chosen = []
-        for signer in arrivals:
-            sequence = following[signer]
-            tx = waiting[signer].get(sequence, b"")
-            if tx:
-                chosen.append((tx, signer))
-                following[signer] = sequence + 1
-        return chosen
 
-    def _choose(self, candidates: Sequence[tuple[bytes, bytes]], room: int) -> tuple[list[bytes], Square]:
-        builder = SquareBuilder(self._params.max_square_size)
-        chosen: list[bytes] = []
-        stopped: set[bytes] = set()  # signers one of whose transactions did not fit: their later ones have to wait
-        for tx, signer in candidates:
-            if signer in stopped:
-                continue
-            if len(tx) <= room and builder.append_blob_tx(_parsed(tx)):
-                chosen.append(tx)
-                room -= len(tx)
-            else:
-                stopped.add(signer)
-        return chosen, builder.square()
-
-    # --- state ------------------------------------------------------------------------------------------------------
-
-    def _configure(self, chain: bytes) -> None:
-        end = 1 + chain[0]
-        self._chain_id = chain[1:end].decode()
-        self._params = SquareParams.parse(chain[end:])
-        self._squares = SquareCache(self._params.max_square_size)
-
-    def _first_hash(self) -> bytes:
-        chain = self._store.get("meta", _CHAIN)
-        if chain is None:
-            raise StoreCorrupt("a DA chain's application was asked for a block before init_chain")
-        return sha256(chain[1 + chain[0] :])
-
-    def _write(self, height: int, app_hash: bytes, sequences: dict[bytes, int]) -> None:
-        with self._store.write() as txn:
-            for signer, sequence in sequences.items():
-                txn.put("sequences", signer, sequence.to_bytes(8))
-            txn.put("meta", _TIP, height_key(height) + app_hash)
-
-
-def _parsed(tx: bytes) -> BlobTx:
-    """Of a transaction that was checked."""
-    blob_tx = decode_blob_tx(tx)
-    if blob_tx is None:
-        raise InvalidTransaction("not a blob transaction")
-    return blob_tx
+    def _configure(self) -> None:
+        self._checker = Checker(self._state.chain_id, self._state.params)
+        self._squares = SquareCache(self._state.params.max_square_size)

@@ -1,16 +1,13 @@
 """The transaction that publishes blobs: Celestia's `BlobTx` around a signed Cosmos transaction with one MsgPayForBlobs.
 
-    raw = make_blob_tx(key, "square-1", sequence=0, blobs=[Blob(namespace, data)])
+    raw = make_blob_tx(key, "square-1", sequence=0, blobs=[Blob(namespace, data)], fee=2_000)
     paid = check_blob_tx(raw, "square-1")           # everything that can be said without a state; raises InvalidInput
-    paid.signer, paid.sequence
+    paid.signer, paid.sequence, paid.fee
 
-Source: celestia-app `proto/celestia/blob/v1/tx.proto` and `x/blob/types`; Cosmos SDK `proto/cosmos/tx/v1beta1/tx.proto` and
-ADR-020 (direct sign mode). The signature is secp256k1 over the SHA-256 of the SignDoc, r ‖ s with low s; an address is
-RIPEMD-160 of SHA-256 of the compressed public key, and it is also the signer of share version 1 blobs. The signature covers
-the blobs through their share commitments.
-
-Deviations: a fee is carried but not charged, account numbers are 0, and what this chain cannot honour (timeouts, fee
-payers, tips, extension options, other sign modes, a second message) is refused rather than ignored.
+Source: celestia-app `proto/celestia/blob/v1/tx.proto` and `x/blob/types`; the transaction inside: `cosmos_tx`. The address
+of a key is also the signer of share version 1 blobs. The signature covers the blobs through their share commitments. Judging
+goes in two steps, so that who floods pays first: `read_blob_tx` (microseconds; everything but hashes), then
+`BlobPayment.verify` (signature, then commitments).
 """
 
 from __future__ import annotations
@@ -18,24 +15,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from Crypto.Hash import RIPEMD160
-
 from dougong.availability.commitment import commitment
+from dougong.availability.cosmos_tx import (
+    ADDRESS_PREFIX,
+    KEY_TYPE,
+    SignedTx,
+    account_address,
+    address_text,
+    parse_signed_tx,
+    sign_tx,
+)
+from dougong.availability.fees import bytes_used, gas_needed
 from dougong.availability.namespaces import check_blob_namespace
+from dougong.availability.shares import shares_needed
 from dougong.availability.wire import BlobTx, decode_blob_tx, encode_blob_tx
-from dougong.codec import bech32
 from dougong.codec.protobuf import Reader, Writer, read_varint, varint
 from dougong.crypto.hashing import sha256
-from dougong.crypto.keys import Secp256k1Key, secp256k1_verify
+from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import InvalidBlob, InvalidInput, InvalidNamespace, InvalidTransaction
 from dougong.types import Blob
 
-ADDRESS_PREFIX = "celestia"
+__all__ = [
+    "ADDRESS_PREFIX",
+    "BLOB_TX_BYTES",
+    "KEY_TYPE",
+    "MAX_BLOBS",
+    "MESSAGE_TYPE",
+    "BlobPayment",
+    "PaidBlobs",
+    "account_address",
+    "blobs_gas",
+    "check_blob_tx",
+    "content_id",
+    "encode_message",
+    "make_blob_tx",
+    "parse_signed_tx",
+    "read_blob_tx",
+]
+
 MESSAGE_TYPE = "/celestia.blob.v1.MsgPayForBlobs"
-KEY_TYPE = "/cosmos.crypto.secp256k1.PubKey"
 MAX_BLOBS = 1024
-MAX_MEMO_BYTES = 256
-_SIGN_MODE_DIRECT = 1
+_TX_BYTES, _BLOB_INFO_BYTES = 420, 90  # above what `make_blob_tx` writes, and what each blob adds to it
+BLOB_TX_BYTES = _TX_BYTES + _BLOB_INFO_BYTES  # with one blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,91 +66,96 @@ class PaidBlobs:
     signer: bytes
     sequence: int
     blobs: tuple[Blob, ...]
+    fee: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class SignedTx:
-    """A Cosmos transaction taken apart. `message` is the MsgPayForBlobs."""
+class BlobPayment:
+    """A blob transaction whose form is right, and nothing is verified yet. `gas` is what it needs, `used` its bytes of the
+    square, `content` what it publishes (see `content_id`)."""
 
-    body: bytes
-    auth_info: bytes
-    signature: bytes
-    message: bytes
-    public_key: bytes
-    sequence: int
+    signed: SignedTx
+    blobs: tuple[Blob, ...]
+    commitments: tuple[bytes, ...]
+    gas: int
+    used: int
 
-    def digest(self, chain_id: str, account_number: int = 0) -> bytes:
-        """What is signed: the SHA-256 of the SignDoc."""
-        return _digest(self.body, self.auth_info, chain_id, account_number)
+    @property
+    def content(self) -> bytes:
+        return _content(self.blobs, self.commitments)
+
+    def verify(self, chain_id: str) -> None:
+        """Raises `InvalidTransaction` or `InvalidBlob`."""
+        self.signed.verify(chain_id)
+        if self.commitments != tuple(commitment(blob) for blob in self.blobs):
+            raise InvalidBlob("MsgPayForBlobs names other share commitments than its blobs have")
 
 
-def account_address(public_key: bytes) -> bytes:
-    """A Cosmos account's 20 bytes, from its compressed secp256k1 key."""
-    return RIPEMD160.new(sha256(public_key)).digest()
+def content_id(blobs: Sequence[Blob]) -> bytes:
+    """32 bytes that say which blobs, in which namespaces, a transaction publishes, whoever signs it at whatever price."""
+    return _content(blobs, [commitment(blob) for blob in blobs])
+
+
+def blobs_gas(blobs: Sequence[Blob]) -> int:
+    """A gas limit that suffices for a transaction that `make_blob_tx` makes of these blobs, whatever its fee and sequence."""
+    shares = sum(shares_needed(len(blob.data), blob.share_version) for blob in blobs)
+    return gas_needed(_TX_BYTES + _BLOB_INFO_BYTES * len(blobs), shares)
 
 
 def make_blob_tx(
-    key: Secp256k1Key, chain_id: str, sequence: int, blobs: Sequence[Blob], *, gas_limit: int = 0, account_number: int = 0
+    key: Secp256k1Key,
+    chain_id: str,
+    sequence: int,
+    blobs: Sequence[Blob],
+    *,
+    fee: int = 0,
+    gas_limit: int | None = None,
+    account_number: int = 0,
 ) -> bytes:
-    """A signed `BlobTx`. Raises `InvalidBlob` or `InvalidNamespace` for a blob that the chain would refuse."""
+    """A signed `BlobTx`; `gas_limit` None: as much as it needs. Raises `InvalidBlob` or `InvalidNamespace` for a blob that the
+    chain would refuse."""
     signer = account_address(key.public_key)
     for blob in blobs:
         check_blob_namespace(blob.namespace)
         _check_signer(blob, signer)
+    limit = blobs_gas(blobs) if gas_limit is None else gas_limit
     message = encode_message(signer, blobs)
-    body = Writer().message(1, _any(MESSAGE_TYPE, message)).done()
-    mode = Writer().message(1, Writer().uint(1, _SIGN_MODE_DIRECT).done()).done()
-    public_key = _any(KEY_TYPE, Writer().bytes(1, key.public_key).done())
-    signer_info = Writer().message(1, public_key).message(2, mode).uint(3, sequence).done()
-    auth_info = Writer().message(1, signer_info).message(2, Writer().uint(2, gas_limit).done(), always=True).done()
-    signature = key.sign_digest(_digest(body, auth_info, chain_id, account_number))[:64]
-    return encode_blob_tx(Writer().bytes(1, body).bytes(2, auth_info).bytes(3, signature).done(), blobs)
+    tx = sign_tx(key, chain_id, sequence, MESSAGE_TYPE, message, fee=fee, gas_limit=limit, account_number=account_number)
+    return encode_blob_tx(tx, blobs)
 
 
 def check_blob_tx(raw: bytes, chain_id: str) -> PaidBlobs:
     """Judges everything that needs no state, the cheap things first. Raises `InvalidTransaction`, `InvalidBlob` or
     `InvalidNamespace`."""
+    payment = read_blob_tx(raw)
+    if payment is None:
+        raise InvalidTransaction("not a blob transaction")
+    payment.verify(chain_id)
+    return PaidBlobs(payment.signed.signer, payment.signed.sequence, payment.blobs, payment.signed.fee)
+
+
+def read_blob_tx(raw: bytes) -> BlobPayment | None:
+    """Everything but signature and commitments; None for what is no `BlobTx`. Raises as `check_blob_tx`."""
     try:
         blob_tx = decode_blob_tx(raw)
         if blob_tx is None:
-            raise InvalidTransaction("not a blob transaction, which are the only ones here")
+            return None
         signed = parse_signed_tx(blob_tx.tx)
-        signer = account_address(signed.public_key)
-        if not secp256k1_verify(signed.public_key, signed.digest(chain_id), signed.signature):
-            raise InvalidTransaction(f"the signature is not that of its key for chain {chain_id}")
-        _check_message(signed.message, signer, blob_tx)
+        if signed.type_url != MESSAGE_TYPE:
+            raise InvalidTransaction(f"{signed.type_url[:64]!r} stands where {MESSAGE_TYPE} is wanted")
+        commitments = _check_message(signed.message, signed.signer, blob_tx)
     except (InvalidTransaction, InvalidBlob, InvalidNamespace):
         raise
     except InvalidInput as error:
         raise InvalidTransaction(f"a blob transaction does not decode: {error}") from error
-    return PaidBlobs(signer, signed.sequence, blob_tx.blobs)
-
-
-def parse_signed_tx(raw: bytes) -> SignedTx:
-    """Takes a Cosmos TxRaw with one MsgPayForBlobs and one direct signature apart. Raises `InvalidInput`."""
-    tx = Reader(raw, (1, 2, 3))
-    body = Reader(tx.raw(1), (1, 2))  # no timeouts, no extension options
-    if len(body.raw(2)) > MAX_MEMO_BYTES:
-        raise InvalidTransaction(f"a memo is over {MAX_MEMO_BYTES} bytes")
-    auth = Reader(tx.raw(2), (1, 2))  # no tip
-    Reader(auth.raw(2), (1, 2), repeated=(1,))  # a fee without another payer
-    info = Reader(auth.raw(1), (1, 2, 3))
-    mode = Reader(Reader(info.raw(2), (1,)).raw(1), (1,))
-    if mode.uint(1) != _SIGN_MODE_DIRECT:
-        raise InvalidTransaction("a transaction is not signed in direct mode")
-    return SignedTx(
-        body=tx.raw(1),
-        auth_info=tx.raw(2),
-        signature=tx.raw(3),
-        message=_open_any(body.raw(1), MESSAGE_TYPE),
-        public_key=Reader(_open_any(info.raw(1), KEY_TYPE), (1,)).raw(1),
-        sequence=info.uint(3),
-    )
+    shares = sum(shares_needed(len(blob.data), blob.share_version) for blob in blob_tx.blobs)
+    size = len(blob_tx.tx)
+    return BlobPayment(signed, blob_tx.blobs, commitments, gas_needed(size, shares), bytes_used(size, shares))
 
 
 def encode_message(signer: bytes, blobs: Sequence[Blob]) -> bytes:
     """MsgPayForBlobs. The one that fits a transaction's blobs is computed and compared, never trusted."""
-    writer = Writer().string(1, bech32.encode(ADDRESS_PREFIX, signer))
+    writer = Writer().string(1, address_text(signer))
     for blob in blobs:
         writer.bytes(2, blob.namespace.raw)
     writer.bytes(3, b"".join(varint(len(blob.data)) for blob in blobs))
@@ -138,12 +164,13 @@ def encode_message(signer: bytes, blobs: Sequence[Blob]) -> bytes:
     return writer.bytes(8, b"".join(varint(blob.share_version) for blob in blobs)).done()
 
 
-def _check_message(raw: bytes, signer: bytes, blob_tx: BlobTx) -> None:
+def _check_message(raw: bytes, signer: bytes, blob_tx: BlobTx) -> tuple[bytes, ...]:
+    """The commitments that it states."""
     message = Reader(raw, (1, 2, 3, 4, 8), repeated=(2, 4))
     blobs = blob_tx.blobs
     if len(blobs) > MAX_BLOBS:
         raise InvalidBlob(f"a transaction carries {len(blobs)} blobs, more than {MAX_BLOBS}")
-    if message.text(1) != bech32.encode(ADDRESS_PREFIX, signer):
+    if message.text(1) != address_text(signer):
         raise InvalidTransaction("MsgPayForBlobs names another signer than the key that signed")
     if message.many(2) != [blob.namespace.raw for blob in blobs]:
         raise InvalidBlob("MsgPayForBlobs names other namespaces than its blobs have")
@@ -154,28 +181,19 @@ def _check_message(raw: bytes, signer: bytes, blob_tx: BlobTx) -> None:
     for blob in blobs:
         check_blob_namespace(blob.namespace)
         _check_signer(blob, signer)
-    if message.many(4) != [commitment(blob) for blob in blobs]:
+    commitments = tuple(message.many(4))
+    if len(commitments) != len(blobs):
         raise InvalidBlob("MsgPayForBlobs names other share commitments than its blobs have")
+    return commitments
+
+
+def _content(blobs: Sequence[Blob], commitments: Sequence[bytes]) -> bytes:
+    return sha256(*(blob.namespace.raw + one for blob, one in zip(blobs, commitments, strict=True)))
 
 
 def _check_signer(blob: Blob, signer: bytes) -> None:
     if blob.share_version == 1 and blob.signer != signer:
         raise InvalidBlob(f"a blob names the signer {blob.signer.hex()}, and {signer.hex()} signs the transaction")
-
-
-def _digest(body: bytes, auth_info: bytes, chain_id: str, account_number: int) -> bytes:
-    return sha256(Writer().bytes(1, body).bytes(2, auth_info).string(3, chain_id).uint(4, account_number).done())
-
-
-def _any(type_url: str, value: bytes) -> bytes:
-    return Writer().string(1, type_url).bytes(2, value).done()
-
-
-def _open_any(raw: bytes, type_url: str) -> bytes:
-    reader = Reader(raw, (1, 2))
-    if reader.text(1) != type_url:
-        raise InvalidTransaction(f"{reader.text(1)[:64]!r} stands where {type_url} is wanted")
-    return reader.raw(2)
 
 
 def _varints(packed: bytes, limit: int) -> list[int]:

@@ -17,9 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dougong.availability.app import SquareApplication
+from dougong.availability.blob_tx import BLOB_TX_BYTES
 from dougong.availability.client import SquareClient
+from dougong.availability.cosmos_tx import DENOM
+from dougong.availability.fees import base_cost, bytes_used, gas_needed
 from dougong.availability.reading import blob_in_shares, holds, shares_at
-from dougong.availability.shares import SHARE_BYTES, shares_needed
+from dougong.availability.shares import shares_needed
 from dougong.availability.square import ServedSquare
 from dougong.availability.square_cache import DEFAULT_CACHE_BYTES, LaidOut
 from dougong.availability.wire import decode_blob_tx
@@ -32,8 +35,10 @@ from dougong.errors import Divergence, InvalidBlob
 from dougong.interfaces import Consensus
 from dougong.types import (
     Blob,
+    BlobMarket,
     Block,
     CheckTxResult,
+    FeeAccount,
     MerkleProof,
     Namespace,
     Placement,
@@ -115,12 +120,17 @@ class SquareLayer:
         return await asyncio.to_thread(square.original)
 
     async def quote(self, size: int) -> Quote:
-        """What a blob of `size` bytes costs: nothing is charged. It waits for the next block, as long as those took of late."""
+        """The fee of a transaction with one blob of `size` bytes for the next block, as it looks now (`availability.quoting`). It
+        waits as long as blocks took of late. Waiting saves what the base fee is above its floor: an eighth with every empty
+        block."""
         limit = self.app.params.max_square_size
-        if not 0 < shares_needed(max(size, 1), 0) <= limit * limit or size <= 0:
+        shares = shares_needed(max(size, 1), 1)
+        if size <= 0 or shares > limit * limit:
             raise InvalidBlob(f"no square of {limit} x {limit} shares holds a blob of {size} bytes")
         interval_ns = await self._interval_ns()
-        return Quote(0, "utia", interval_ns // 10**6, limit * limit * SHARE_BYTES * 10**9 // interval_ns)
+        price = self.app.price(bytes_used(BLOB_TX_BYTES, shares))
+        fee = base_cost(price, gas_needed(BLOB_TX_BYTES, shares))
+        return Quote(fee, DENOM, interval_ns // 10**6, self.app.params.capacity_bytes * 10**9 // interval_ns)
 
     async def _interval_ns(self) -> int:
         """Nanoseconds between the latest blocks."""
@@ -137,6 +147,16 @@ class SquareLayer:
         # The application is ahead of the chain for a moment: whoever sees a sequence spent must also see the block.
         await self.chain.wait_for_height((await self.app.info()).last_height)
         return sequence
+
+    async def account(self, address: bytes) -> FeeAccount:
+        """What an account has, as the blocks up to `latest` have it, and what it has waiting."""
+        account = self.app.account(address)
+        await self.chain.wait_for_height((await self.app.info()).last_height)  # as in `next_sequence`
+        return account
+
+    async def market(self) -> BlobMarket:
+        """What the next block costs."""
+        return self.app.market()
 
     async def broadcast(self, raw: bytes) -> CheckTxResult:
         """Offers a `BlobTx` that someone signed. Accepted, it survives a restart."""
@@ -189,9 +209,10 @@ class SquareLayer:
 def _serve(txs: tuple[bytes, ...], laid_out: LaidOut, square: ServedSquare) -> _ServedBlock:
     hashes = [sha256(tx) for tx in txs]
     header = square.header
+    first = len(txs) - len(laid_out.square.blob_starts)  # before them: the data root and what carries no blobs
     placements = {
         digest: _placements(tx, starts, header.height, header.data_root)
-        for digest, tx, starts in zip(hashes[1:], txs[1:], laid_out.square.blob_starts, strict=True)
+        for digest, tx, starts in zip(hashes[first:], txs[first:], laid_out.square.blob_starts, strict=True)
     }
     return _ServedBlock(square, merkle.prove(hashes, 0), placements, laid_out.size_bytes)
 

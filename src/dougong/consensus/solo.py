@@ -159,16 +159,22 @@ class Solo:
         if blocks.tx_hash(tx) in self._mempool:
             return CheckTxResult(log="already in the mempool")
         self._mempool.check_room(tx)
+        first = self._tip.height
         while True:
             height = self._tip.height
             verdict = await self._app.check_tx(tx)
             if not verdict.accepted:
-                return verdict
+                return CheckTxResult(log="in a block already") if await self._decided_since(first, tx) else verdict
             if height == self._tip.height:  # else a block went by and the verdict is of an older state
                 break
         self._check_running()
         await self._mempool.add(tx)
         return verdict
+
+    async def _decided_since(self, height: int, tx: bytes) -> bool:
+        """Whether a block above `height` holds the transaction: an application may propose what it has only just admitted."""
+        later = range(height + 1, self._tip.height + 1)
+        return any([tx in await asyncio.to_thread(self._store.transactions, number) for number in later])
 
     async def status(self) -> ChainStatus:
         tip = self._tip

@@ -26,8 +26,11 @@ from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED, RESOURCE_NOT_FOUND
 from dougong.net.jsonrpc import JsonRpc, RpcError
 from dougong.types import (
     BadEncodingProof,
+    BlobMarket,
     Block,
     ChainStatus,
+    CheckTxResult,
+    FeeAccount,
     MerkleProof,
     Namespace,
     Placement,
@@ -165,9 +168,32 @@ class NodeClient:
         """What a blob of so many bytes costs now: the node's word, to be believed as far as one is willing to pay."""
         return await self._ask(Quote, "da_quote", str(size), max_bytes=_SCALAR)
 
+    async def offer(self, tx: bytes) -> CheckTxResult:
+        """Hands in a signed transaction; accepted, the node's mempool holds it durably. What the chain refuses comes back
+        with the application's code and data. Raises `Rejected` where the node refuses for its own reasons (its mempool is
+        full)."""
+        try:
+            await _translated(self._rpc.call("da_submit", to_json(tx), idempotent=False))
+        except Rejected as error:
+            refusal = _refusal(error.__cause__)
+            if refusal is None:
+                raise
+            return refusal
+        return CheckTxResult()
+
     async def submit(self, tx: bytes) -> None:
-        """Hands in a signed BlobTx; returns once the node's mempool holds it durably. Raises `Rejected`: the chain's reason."""
-        await _translated(self._rpc.call("da_submit", to_json(tx), idempotent=False))
+        """As `offer`, but raises `Rejected` with the chain's reason."""
+        verdict = await self.offer(tx)
+        if not verdict.accepted:
+            raise Rejected(verdict.log)
+
+    async def account(self, address: bytes) -> FeeAccount:
+        """What an account (20 bytes) has and what it has waiting: the node's word."""
+        return await self._ask(FeeAccount, "da_account", to_json(address))
+
+    async def market(self) -> BlobMarket:
+        """What the next block costs: the node's word."""
+        return await self._ask(BlobMarket, "da_market")
 
     async def next_sequence(self, signer: bytes) -> int:
         """The sequence that the signer (20 bytes) must use next."""
@@ -204,6 +230,16 @@ async def _translated(answer: Awaitable[T]) -> T:
         if error.code == INVALID_PARAMS:
             raise BadRequest(str(error)) from error
         raise Rejected(str(error)) from error
+
+
+def _refusal(error: BaseException | None) -> CheckTxResult | None:
+    """The chain's verdict in an error's data. Raises `InvalidInput` where that is malformed."""
+    if not isinstance(error, RpcError) or not isinstance(error.data, dict) or error.data.keys() != {"code", "detail"}:
+        return None
+    verdict = CheckTxResult(from_json(int, error.data["code"]), str(error), data=from_json(bytes, error.data["detail"]))
+    if verdict.accepted:
+        raise InvalidInput("a refusal with code 0")
+    return verdict
 
 
 class Meter(httpx.AsyncBaseTransport):

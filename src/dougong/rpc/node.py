@@ -16,14 +16,18 @@ from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
-from dougong.errors import InvalidInput, Rejected
+from dougong.errors import InvalidInput
 from dougong.interfaces import Consensus
 from dougong.net.codec import from_json, to_json
+from dougong.net.codes import TRANSACTION_REJECTED
+from dougong.rpc.errors import RpcError
 from dougong.rpc.params import hex_data, read_address, read_data
 from dougong.rpc.protocol import Methods, Param
 from dougong.types import (
     NAMESPACE_BYTES,
     BadEncodingProof,
+    BlobMarket,
+    FeeAccount,
     MerkleProof,
     Namespace,
     Placement,
@@ -76,6 +80,14 @@ class AvailabilityNode(Protocol):
 
     async def next_sequence(self, signer: bytes) -> int:
         """The sequence that the signer's next transaction needs."""
+        ...
+
+    async def account(self, address: bytes) -> FeeAccount:
+        """What an account has and what it has waiting."""
+        ...
+
+    async def market(self) -> BlobMarket:
+        """What the next block costs."""
         ...
 
 
@@ -147,7 +159,13 @@ def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
     async def submit(tx: bytes) -> None:
         verdict = await chain.broadcast(tx)
         if not verdict.accepted:
-            raise Rejected(verdict.log)
+            raise RpcError(TRANSACTION_REJECTED, verdict.log, {"code": str(verdict.code), "detail": to_json(verdict.data)})
+
+    async def account(address: bytes) -> object:
+        return to_json(await layer.account(address))
+
+    async def market() -> object:
+        return to_json(await layer.market())
 
     async def sequence(signer: bytes) -> object:
         return to_json(await layer.next_sequence(signer))
@@ -162,6 +180,8 @@ def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
     methods.add("da_quote", quote, Param("size", read_size))
     methods.add("da_submit", submit, Param("transaction", read_data))
     methods.add("da_sequence", sequence, Param("signer", read_address))
+    methods.add("da_account", account, Param("address", read_address))
+    methods.add("da_market", market)
     return methods
 
 

@@ -53,6 +53,44 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingTx:
+    """A transaction of an account that waits for a block. `digest` is its hash, `fee` in utia; `content` says what it publishes
+    (`availability.content_id`), and is empty for a transfer."""
+
+    sequence: int
+    digest: bytes
+    fee: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FeeAccount:
+    """An account of a DA chain after its last block: `balance` in utia, the next `sequence`, and what waits from there on."""
+
+    balance: int
+    sequence: int
+    pending: tuple[PendingTx, ...] = ()
+
+    @property
+    def next_sequence(self) -> int:
+        """Behind everything that waits."""
+        return self.pending[-1].sequence + 1 if self.pending else self.sequence
+
+
+@dataclass(frozen=True, slots=True)
+class BlobMarket:
+    """What a DA chain charges in its next block, and who waits for it. Fees in nano-utia per gas; `supply` in utia;
+    `used_percent` of the widest square by the last block."""
+
+    base_fee: int
+    min_base_fee: int
+    supply: int
+    used_percent: int
+    waiting_txs: int
+    waiting_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class DataHeader:
     """What a layer's block at `height` commits to. `data_root` covers all of the block's data; `time_ns` is the block's time.
     Parsed, it has been checked: what its family adds hashes to the data root."""

@@ -15,12 +15,14 @@ class Validator:
 
 @dataclass(frozen=True, slots=True)
 class CheckTxResult:
-    """Verdict on a transaction offered to the mempool. `code` 0 admits it; anything else refuses, `log` says why."""
+    """Verdict on a transaction offered to the mempool. `code` 0 admits it; anything else refuses, `log` says why, and `data`
+    says it to machines, in the application's own form."""
 
     code: int = 0
     log: str = ""
     gas_wanted: int = 0
     priority: int = 0
+    data: bytes = b""
 
     @property
     def accepted(self) -> bool:
