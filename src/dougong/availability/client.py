@@ -71,6 +71,10 @@ class SquareClient:
                 # Someone else signs with the same key and was faster.
         raise Rejected(f"the DA layer refuses the transaction: {verdict.log}", remedy="let one process alone use the key")
 
+    async def balance(self, address: bytes) -> int:
+        """What an account holds, in utia."""
+        return await self._layer.balance(address)
+
     async def header(self, height: int) -> SquareHeader:
         return await self._layer.header(height)
 

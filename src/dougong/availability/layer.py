@@ -141,6 +141,10 @@ class SquareLayer:
         ends = (await self.header(first)).time_ns, (await self.header(last)).time_ns
         return max(1, (ends[1] - ends[0]) // (last - first))
 
+    async def balance(self, address: bytes) -> int:
+        """What an account (20 bytes) holds, in utia: nothing, for nothing is charged."""
+        return 0
+
     async def next_sequence(self, signer: bytes) -> int:
         """The account's next sequence as the blocks up to `latest` have it: those that wait are not counted."""
         sequence = self.app.next_sequence(signer)

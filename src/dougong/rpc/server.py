@@ -16,13 +16,10 @@ Methods are reads or take signed transactions, so other sites' pages may call th
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -33,24 +30,13 @@ from starlette.routing import Route
 
 from dougong.errors import ConfigError, DougongError
 from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
-from dougong.rpc.connection import connection_class
 from dougong.rpc.errors import RpcError
+from dougong.rpc.listening import listen, read_body, serve
 from dougong.rpc.protocol import Limits, Methods, answer
 
 __all__ = ["Health", "RpcServer"]
 
 Health = Callable[[], Awaitable[Mapping[str, object]]]
-
-SHUTDOWN_SECONDS = 5  # for calls under way when the server stops
-BACKLOG = 2_048
-MAX_CONNECTIONS = 4_096
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the command line's business: it cancels `run`."""
-        yield
 
 
 class RpcServer:
@@ -104,7 +90,7 @@ class RpcServer:
         origins: tuple[str, ...] = ("*",),
     ) -> RpcServer:
         """Takes the address at once (port 0: any free one). Raises `ConfigError` naming it when that is not possible."""
-        return cls(_listen(host, port), limits=limits, max_requests=max_requests, registry=registry, origins=origins)
+        return cls(listen(host, port), limits=limits, max_requests=max_requests, registry=registry, origins=origins)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -132,30 +118,7 @@ class RpcServer:
 
     async def run(self) -> None:
         """Serves until cancelled, then answers what is under way, and closes the socket."""
-        config = uvicorn.Config(
-            self.app,
-            http=connection_class(self._limits.head_bytes, self._limits.head_seconds),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            backlog=BACKLOG,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
-        server = _Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[self._listener]))
-        try:
-            await asyncio.shield(serving)
-        except asyncio.CancelledError:
-            server.should_exit = True
-            await serving
-            raise
-        finally:
-            self.close()
+        await serve(self.app, self._listener, self._limits)
 
     # --- routes -----------------------------------------------------------------------------------------------------
 
@@ -188,7 +151,7 @@ class RpcServer:
         try:
             try:
                 async with asyncio.timeout(self._limits.body_seconds):
-                    body = await self._body(request)
+                    body = await read_body(request, self._limits.request_bytes)
             except TimeoutError:
                 return _refusal(408, INVALID_REQUEST, f"the body did not arrive within {self._limits.body_seconds} s")
             except ClientDisconnect:
@@ -205,21 +168,6 @@ class RpcServer:
             self._under_way -= 1
         return Response(status_code=204) if reply is None else Response(reply, media_type="application/json")
 
-    async def _body(self, request: Request) -> bytes | None:
-        """The body, or None once it is over the limit."""
-        limit = self._limits.request_bytes
-        declared = request.headers.get("content-length", "0")
-        if len(declared) > 19 or int(declared) > limit:  # the HTTP parser lets nothing but digits pass
-            return None
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                return None
-            parts.append(part)
-        return b"".join(parts)
-
     def _no_chain(self, name: str) -> Response:
         return _refusal(
             404, INVALID_REQUEST, f"no chain is at /{name[:80]}; there are: {', '.join(sorted(self._chains)) or 'none'}"
@@ -235,28 +183,3 @@ def _refusal(status: int, code: int, message: str) -> Response:
     if status in (408, 413):  # the rest of the body may never end
         response.headers["connection"] = "close"
     return response
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    where = f"{host}:{port}"
-    if not 0 <= port <= 65_535:  # getaddrinfo would take it modulo 2^16
-        raise ConfigError(f"cannot listen on {where}: a port is between 0 and 65535")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError, UnicodeError) as error:
-        raise ConfigError(f"cannot listen on {where}: {error}", remedy="check the host and port of the rpc line") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"{where} is in use by another program", remedy="stop it, or give the rpc another port (0 takes a free one)"
-            ) from error
-        remedy = "choose a port of 1024 or above" if error.errno == errno.EACCES else "choose an address of this machine"
-        raise ConfigError(f"cannot listen on {where}: {error.strerror}", remedy=remedy) from error
-    return listener

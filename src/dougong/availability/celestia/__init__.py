@@ -1,0 +1,1 @@
+"""Celestia as a DA layer behind celestia-node's JSON-RPC."""

@@ -1,0 +1,113 @@
+"""Sockets that servers listen on, and running a server on one until it is cancelled.
+
+listener = listen("127.0.0.1", 26658)                       # ConfigError if the port is in use
+await serve(app, listener, limits)                          # calls under way are answered first
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+from typing import Literal
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+
+from dougong.errors import ConfigError
+from dougong.rpc.connection import connection_class
+from dougong.rpc.protocol import Limits
+
+__all__ = ["listen", "read_body", "serve"]
+
+SHUTDOWN_SECONDS = 5  # for calls under way when the server stops
+BACKLOG = 2_048
+MAX_CONNECTIONS = 4_096
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the command line's business: it cancels `serve`."""
+        yield
+
+
+async def serve(
+    app: Starlette,
+    listener: socket.socket,
+    limits: Limits,
+    *,
+    max_connections: int = MAX_CONNECTIONS,
+    websockets: Literal["none", "websockets-sansio"] = "none",
+) -> None:
+    """Serves until cancelled, then answers what is under way, and closes the socket."""
+    config = uvicorn.Config(
+        app,
+        http=connection_class(limits.head_bytes, limits.head_seconds),
+        ws=websockets,
+        ws_max_size=limits.request_bytes,
+        ws_per_message_deflate=False,  # a small message must not become a large one
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        limit_concurrency=max_connections,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+    finally:
+        listener.close()
+
+
+async def read_body(request: Request, limit: int) -> bytes | None:
+    """The body, or None once it is over the limit. Raises starlette's `ClientDisconnect`."""
+    declared = request.headers.get("content-length", "0")
+    if len(declared) > 19 or int(declared) > limit:  # the HTTP parser lets nothing but digits pass
+        return None
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Takes the address at once (port 0: any free one). Raises `ConfigError` naming it when that is not possible."""
+    where = f"{host}:{port}"
+    if not 0 <= port <= 65_535:  # getaddrinfo would take it modulo 2^16
+        raise ConfigError(f"cannot listen on {where}: a port is between 0 and 65535")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ConfigError(f"cannot listen on {where}: {error}", remedy="check the host and port of the rpc line") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"{where} is in use by another program", remedy="stop it, or give the rpc another port (0 takes a free one)"
+            ) from error
+        remedy = "choose a port of 1024 or above" if error.errno == errno.EACCES else "choose an address of this machine"
+        raise ConfigError(f"cannot listen on {where}: {error.strerror}", remedy=remedy) from error
+    return listener
