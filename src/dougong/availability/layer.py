@@ -142,8 +142,8 @@ class SquareLayer:
         return max(1, (ends[1] - ends[0]) // (last - first))
 
     async def balance(self, address: bytes) -> int:
-        """What an account (20 bytes) holds, in utia: nothing, for nothing is charged."""
-        return 0
+        """What an account (20 bytes) holds after the last final block, in utia."""
+        return self.app.balance(address)
 
     async def next_sequence(self, signer: bytes) -> int:
         """The account's next sequence as the blocks up to `latest` have it: those that wait are not counted."""

@@ -103,6 +103,19 @@ def verifying_node(
 
 
 @app.command()
+def auth(
+    level: Annotated[str, typer.Argument(metavar="LEVEL", help="public, read, write or admin.")],
+    stack: StackFile = None,
+    chain: Annotated[str | None, typer.Option("--chain", metavar="NAME", help="Which DA chain, if several have the API.")] = None,
+    seconds: Annotated[int, typer.Option("--seconds", min=0, help="Until the token ends; 0 for never.")] = 0,
+) -> None:
+    """Print a token for the Celestia API of a DA chain."""
+    from dougong.cli.auth import auth as command
+
+    command(level, stack, chain, seconds)
+
+
+@app.command()
 def new(path: Annotated[Path, typer.Argument(metavar="[PATH]")] = Path("stack.toml")) -> None:
     """Write a commented stack.toml."""
     from dougong.cli.new import new as command

@@ -85,6 +85,12 @@ def _written_path(value: object) -> object:
     return Path(value) if isinstance(value, str) and value else value
 
 
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Of an address to listen on."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 Address = Annotated[str, AfterValidator(_address)]
 
 
@@ -94,18 +100,21 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+Listen = Annotated[str, AfterValidator(_listen)]
+
+
 class Api(Table):
     """The one HTTP server: JSON-RPC of every chain, by path, and the node API."""
 
-    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8545"
+    listen: Listen = "127.0.0.1:8545"
 
     @property
     def host(self) -> str:
-        return self.listen.rpartition(":")[0].strip("[]")
+        return host_and_port(self.listen)[0]
 
     @property
     def port(self) -> int:
-        return int(self.listen.rpartition(":")[2])
+        return host_and_port(self.listen)[1]
 
 
 class SquareAvailability(Table):
@@ -115,6 +124,8 @@ class SquareAvailability(Table):
     consensus: Literal["solo"]
     block_time_ms: Milliseconds = 500
     max_square_size: Annotated[int, Field(ge=1, le=128), AfterValidator(_power_of_two)] = 64
+    celestia_api: Listen | None = None
+    celestia_auth: Literal["all", "writes"] = "all"
 
 
 class EmbeddedSettlement(Table):

@@ -62,6 +62,10 @@ class Keyring:
         """The consensus key of our validator on a chain."""
         return Ed25519Key(self._secret(f"validator.{chain}"))
 
+    def secret(self, role: str) -> bytes:
+        """32 bytes that only this node knows, such as what signs its tokens. With `dev` everybody knows them."""
+        return self._secret(role)
+
     def account(self, role: str) -> Secp256k1Key:
         """The account key of a role such as `sequencer.alpha`."""
         return Secp256k1Key(self._secret(role))

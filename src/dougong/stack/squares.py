@@ -19,6 +19,7 @@ from dougong.availability.client import SquareClient
 from dougong.availability.layer import SquareLayer
 from dougong.consensus.genesis import Genesis
 from dougong.consensus.solo import Solo, SoloOptions
+from dougong.rpc.celestia import NO_TOKEN, CelestiaApi, CelestiaServer, allowed_by_level
 from dougong.rpc.node import availability_methods, chain_health, consensus_methods, fraud_proof_methods
 from dougong.services.attesting import AttestorService, DataRootHistory
 from dougong.services.fixing import SettledFix
@@ -26,13 +27,14 @@ from dougong.services.fraud_proofs import FRAUD_TABLES, FraudProofs
 from dougong.services.relayer import Relayer, RelayerConfig
 from dougong.services.threads import in_thread
 from dougong.settlement.attestations import AttestationsClient
+from dougong.stack.config import host_and_port
 from dougong.stack.context import Context
 from dougong.stack.events import Event
 from dougong.stack.settlements import SettlementChain
 from dougong.store import Store
 from dougong.types import Attestor as AttestorKey
 
-__all__ = ["AttestedSquare", "Square", "open_square"]
+__all__ = ["AttestedSquare", "Square", "open_square", "token_role"]
 
 ATTESTOR_POWER = 10
 ATTEST_EVERY_S = 30.0  # where nobody waits; a batcher that waits is served at once
@@ -126,8 +128,30 @@ async def open_square(context: Context, name: str, closing: AsyncExitStack) -> S
         methods = consensus_methods(genesis.raw, chain).include(availability_methods(layer, chain))
         methods.include(fraud_proof_methods(proofs))
         context.server.mount(name, methods, chain_health(chain))
+        celestia = _celestia(context, name, layer)
+        if celestia is not None:
+            opened.callback(celestia.close)
         closing.push_async_exit(opened.pop_all())
     context.supervisor.add(name, "consensus", chain.run)
     facts: dict[str, object] = {"layer": "availability", "url": context.server.url(name), "genesis": genesis.hash.hex()}
+    if celestia is not None:
+        context.supervisor.add(name, "celestia api", celestia.run)
+        facts["celestia"] = celestia.url
     context.report(Event("chain", name, facts))
     return Square(context, name, genesis, layer, proofs)
+
+
+def _celestia(context: Context, name: str, layer: SquareLayer) -> CelestiaServer | None:
+    """celestia-node's API before the chain, if stack.toml wants it. Raises `ConfigError` if its port is taken."""
+    config = context.config.availability[name]
+    if config.celestia_api is None:
+        return None
+    account = layer.client(context.keys.account(f"celestia.{name}"))
+    without_token = allowed_by_level("read") if config.celestia_auth == "writes" else NO_TOKEN
+    api = CelestiaApi(layer, account, context.keys.secret(token_role(name)), without_token=without_token)
+    return CelestiaServer.bind(*host_and_port(config.celestia_api), api)
+
+
+def token_role(name: str) -> str:
+    """Whose secret signs the tokens of a DA chain's API."""
+    return f"tokens.{name}"

@@ -120,7 +120,7 @@ async def test_headers_and_blobs_come_block_by_block(world: World) -> None:
         await ask(opened, "two", "blob.Subscribe", NS)
         assert (await hear(opened))["result"] == 2
         height = await caller.call("blob.Submit", [blob_shape(b"news")], None)
-        seen = []
+        seen: list[dict[str, Any]] = []
         while not seen or seen[-1]["Height"] < height:
             seen.append((await hear(opened))["params"][1])
         assert [one["Height"] for one in seen] == list(range(seen[0]["Height"], height + 1)), "no block is left out"
@@ -164,8 +164,9 @@ async def test_subscriptions_have_limits(tmp_path: Path) -> None:
                 assert (await hear(opened))["error"]["code"] == -32602
             await opened.send(json.dumps({"jsonrpc": "2.0", "method": "header.Subscribe", "params": []}))
             assert (await hear(opened))["error"]["code"] == -32602, "a subscription without an id could not be ended"
-            for params in ([], [None], ["x"], "x", [[[]]]):
-                await opened.send(json.dumps({"jsonrpc": "2.0", "method": "xrpc.cancel", "params": params}))
+            unknown: tuple[object, ...] = ([], [None], ["x"], "x", [[[]]])
+            for cancelled in unknown:
+                await opened.send(json.dumps({"jsonrpc": "2.0", "method": "xrpc.cancel", "params": cancelled}))
             await ask(opened, 9, "node.Ready")
             assert (await hear(opened))["result"] is True
 
