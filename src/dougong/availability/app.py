@@ -19,7 +19,7 @@ to higher bids).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dougong.availability.admission import (
@@ -33,11 +33,12 @@ from dougong.availability.admission import (
     Offer,
     Refused,
 )
+from dougong.availability.layout import Square
 from dougong.availability.params import SquareParams
 from dougong.availability.pool import Pool, PoolLimits
 from dougong.availability.proposing import choose
 from dougong.availability.quoting import inclusion_price
-from dougong.availability.square_cache import SquareCache, lay_out
+from dougong.availability.square_cache import LaidOut, SquareCache, lay_out
 from dougong.availability.state import TABLES, Changes, State
 from dougong.crypto.hashing import sha256
 from dougong.errors import InvalidInput, StoreCorrupt
@@ -65,8 +66,9 @@ APP_VERSION = 2
 class SquareApplication:
     """`Application` of a DA chain. Make it with `open`."""
 
-    def __init__(self, store: Store, limits: PoolLimits | None = None) -> None:
+    def __init__(self, store: Store, limits: PoolLimits | None = None, *, lay_out: Callable[[Square], LaidOut] = lay_out) -> None:
         self._store = store
+        self._lay_out = lay_out
         self._state = State(store)
         self._pool = Pool(limits)
         self._pending: tuple[int, Changes] | None = None
@@ -75,9 +77,12 @@ class SquareApplication:
         self._configure()
 
     @classmethod
-    async def open(cls, path: Path, *, pool: PoolLimits | None = None) -> SquareApplication:
-        """Opens or creates the state at `path`. Raises `StoreError`."""
-        return cls(await asyncio.to_thread(Store, path, TABLES, 8 << 30), pool)
+    async def open(
+        cls, path: Path, *, pool: PoolLimits | None = None, lay_out: Callable[[Square], LaidOut] = lay_out
+    ) -> SquareApplication:
+        """Opens or creates the state at `path`. `lay_out` extends squares: another than the honest one is for attack drills.
+        Raises `StoreError`."""
+        return cls(await asyncio.to_thread(Store, path, TABLES, 8 << 30), pool, lay_out=lay_out)
 
     async def close(self) -> None:
         self._store.close()
@@ -155,7 +160,7 @@ class SquareApplication:
         entries = list(self._waiting().by_bid(self._state.tip.base_fee))
         width, room = self.params.max_square_size, proposal.max_tx_bytes - HASH_BYTES
         chosen, square = await asyncio.to_thread(choose, entries, width=width, room=room)
-        laid_out = await asyncio.to_thread(lay_out, square)
+        laid_out = await asyncio.to_thread(self._lay_out, square)
         self._squares.put(chosen, laid_out)
         return [laid_out.served.header.data_root, *chosen]
 
@@ -240,4 +245,4 @@ class SquareApplication:
 
     def _configure(self) -> None:
         self._checker = Checker(self._state.chain_id, self._state.params)
-        self._squares = SquareCache(self._state.params.max_square_size)
+        self._squares = SquareCache(self._state.params.max_square_size, lay_out=self._lay_out)

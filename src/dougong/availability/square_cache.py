@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dougong.availability.layout import Square, construct_square
@@ -42,10 +42,18 @@ def lay_out(square: Square) -> LaidOut:
 
 
 class SquareCache:
-    """The last squares, up to `cache_bytes` together but at least one."""
+    """The last squares, up to `cache_bytes` together but at least one. `lay_out` extends them: another than the honest one is for
+    attack drills."""
 
-    def __init__(self, max_square_size: int, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        max_square_size: int,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        *,
+        lay_out: Callable[[Square], LaidOut] = lay_out,
+    ) -> None:
         self._max_square_size = max_square_size
+        self._lay_out = lay_out
         self._cache_bytes = cache_bytes
         self._kept: OrderedDict[bytes, LaidOut] = OrderedDict()
         self._under_way: dict[bytes, asyncio.Task[LaidOut]] = {}
@@ -72,7 +80,7 @@ class SquareCache:
             self._kept.popitem(last=False)
 
     def _make(self, txs: tuple[bytes, ...]) -> LaidOut:
-        return lay_out(construct_square(txs, self._max_square_size))
+        return self._lay_out(construct_square(txs, self._max_square_size))
 
     def _finished(self, key: bytes, done: asyncio.Task[LaidOut]) -> None:
         del self._under_way[key]
