@@ -14,7 +14,8 @@ from dougong._native import Evm
 from dougong.availability.app import SquareApplication
 from dougong.availability.attestor import TABLES as ATTESTOR_TABLES
 from dougong.availability.attestor import Attestor
-from dougong.availability.layer import SquareClient, SquareLayer
+from dougong.availability.client import SquareClient
+from dougong.availability.layer import SquareLayer
 from dougong.consensus import Genesis, Solo, SoloOptions
 from dougong.crypto.hashing import keccak256
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
@@ -27,13 +28,15 @@ from dougong.rpc.ethereum import EthereumApi
 from dougong.rpc.node import AvailabilityNode, availability_methods, chain_health, consensus_methods
 from dougong.rpc.server import RpcServer
 from dougong.services.attesting import AttestorService, DataRootHistory
-from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig, BatchState, Fix, PublishedBlocks
+from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig
+from dougong.services.batches import BatchState, PublishedBlocks
 from dougong.services.chain import RollupChain
 from dougong.services.fixing import SettledFix
 from dougong.services.follower import FOLLOWER_TABLES, Follower
 from dougong.services.inbox import Inbox
 from dougong.services.journal import Journal
 from dougong.services.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
+from dougong.services.publishing import SubmitThenFix
 from dougong.services.relayer import Relayer, RelayerConfig
 from dougong.services.sequencer import Sequencer, SequencerConfig
 from dougong.services.sources import BatchSource, SettledSource, SovereignSource
@@ -217,6 +220,7 @@ class Rollup:
     published: PublishedBlocks
     batcher: Batcher
     proposer: Proposer | None
+    fix: SettledFix | None
     closing: AsyncExitStack
 
     async def down(self) -> None:
@@ -277,7 +281,7 @@ async def rollup_up(
     sequencer = await Sequencer.open(chain, inbox, journal, config or SequencerConfig())
     published = PublishedBlocks(journal.inbox_accumulator, journal.set_inbox)
     follower = await Follower.open(chain, source, stores["follower"], own=published, requeue=sequencer.requeue)
-    fix: Fix | None = None
+    fix: SettledFix | None = None
     proposer = None
     crash = crash or CrashAt()
     if world is not None and settlement is not None:
@@ -289,9 +293,10 @@ async def rollup_up(
             world.deployer.chain_id, world.settlement, world.rollup_id, evm.genesis_hash, claim_interval=0.0, poll_s=0.02
         )
         proposer = await Proposer.open(proposing, follower, stores["proposer"], proposer_config, crash_point=crash)
-    batcher_config = BatcherConfig(NAMESPACE, signer, interval=0.05, poll_s=0.02)
-    batcher = Batcher(chain, da, follower, published, stores["batcher"], batcher_config, fix=fix, crash_point=crash)
-    return Rollup(chain, inbox, sequencer, follower, published, batcher, proposer, closing)  # type: ignore[arg-type]
+    publishing = SubmitThenFix(da, NAMESPACE, signer, fix=fix)
+    batcher_config = BatcherConfig(interval=0.05, poll_s=0.02)
+    batcher = Batcher(chain, follower, published, stores["batcher"], publishing, batcher_config, crash_point=crash)
+    return Rollup(chain, inbox, sequencer, follower, published, batcher, proposer, fix, closing)  # type: ignore[arg-type]
 
 
 TABLES = {"follower": FOLLOWER_TABLES, "batcher": BATCHER_TABLES, "proposer": PROPOSER_TABLES}

@@ -8,11 +8,12 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from dougong.availability.layer import SquareClient
+from dougong.availability.client import SquareClient
 from dougong.errors import Unavailable
 from dougong.services.supervisor import Backoff, Supervisor
 from dougong.types import Blob, BlobProof, Cell, DataHeader, Namespace, NamespaceData, Placement, Quote
 from tests.services.settled import (
+    NAMESPACE,
     SEQUENCER,
     Crash,
     CrashAt,
@@ -143,8 +144,8 @@ async def test_the_same_blob_published_twice_changes_nothing(tmp_path: Path) -> 
         assert record is not None
         await rollup.batcher.publish(record)
         await rollup.batcher.fix_next()
-        again = (await layer.client(ALICE).blobs(rollup.follower.position.da_height, rollup.batcher._config.namespace)).blobs
-        await rollup.batcher._da.submit(again[0].blob)
+        again = (await layer.client(ALICE).blobs(rollup.follower.position.da_height, NAMESPACE)).blobs
+        await layer.client(SEQUENCER).submit(again[0].blob)
         await make_blocks(rollup, 2, 2)
         head = rollup.chain.latest
         await rollup.batcher.fix_next()

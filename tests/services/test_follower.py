@@ -11,6 +11,7 @@ import pytest
 from dougong._native import encode_batch
 from dougong.errors import Rejected
 from dougong.net.jsonrpc import JsonRpc
+from dougong.services.attesting import DataRootHistory
 from dougong.services.fixing import SettledFix
 from dougong.services.verifying_node import VerifyingNode
 from dougong.settlement.attestations import AttestationsClient
@@ -57,7 +58,7 @@ async def append_as_a_stranger(world: World, rollup: Rollup, data: bytes) -> Non
         stranger,
         AttestationsClient(world.rpc, world.attestations),
         da,
-        rollup.batcher._fix._history,  # type: ignore[union-attr]
+        DataRootHistory(da),
         rollup_id=world.rollup_id,
         poll_s=0.02,
     )
@@ -72,8 +73,8 @@ async def append(world: World, rollup: Rollup, batch: bytes | Placement, inbox_e
     """As the sequencer, past its batcher."""
     da = world.da(SEQUENCER)
     placement = batch if isinstance(batch, Placement) else await da.submit(Blob(NAMESPACE, batch, 1, da.address))
-    fix = rollup.batcher._fix
-    assert isinstance(fix, SettledFix)
+    fix = rollup.fix
+    assert fix is not None
     attested = await fix._attested(placement.height)
     history = await fix._history.prove(placement.height, attested)
     sequencer = await world.client(SEQUENCER)
@@ -198,7 +199,7 @@ async def test_the_contract_takes_no_batch_twice(tmp_path: Path) -> None:
         await rollup.batcher.publish(record)
         (record,) = rollup.published.records
         assert await rollup.batcher.fix_next()
-        fix = rollup.batcher._fix
+        fix = rollup.fix
         assert fix is not None
         with pytest.raises(Rejected, match="index"):
             await fix.fix(record, 0)  # as a transaction that was sent before a crash and mined after it

@@ -24,6 +24,7 @@ from tests.services.settled import (
     DA_GENESIS,
     NAMESPACE,
     PROPOSER,
+    SEQUENCER,
     USER,
     Crash,
     CrashAt,
@@ -186,10 +187,11 @@ async def test_a_sovereign_rollup_is_followed_from_its_namespace_alone(tmp_path:
             await stranger.submit(Blob(NAMESPACE, b"\x00not mine", 1, stranger.address))
             await stranger.submit(Blob(NAMESPACE, b"\x00unsigned"))
             await rollup.batcher.fix_next()
-        await rollup.batcher._da.submit(Blob(NAMESPACE, b"\x00garbage, signed", 1, rollup.batcher._config.signer))
+        own = layer.client(SEQUENCER)
+        await own.submit(Blob(NAMESPACE, b"\x00garbage, signed", 1, own.address))
         async with NodeClient(url) as client:
             square = await RemoteSquare.open(client, DA_GENESIS.hash)
-            signer = rollup.batcher._config.signer
+            signer = own.address
             for _ in range(2):  # the second time from its folder
                 source = SovereignSource(square, da_id=DA_GENESIS.hash, namespace=NAMESPACE, sequencer=signer, span=2)
                 node = await VerifyingNode.open(tmp_path / "verifier", genesis(), source)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import rlp
+import rlp  # type: ignore[import-untyped]
 
 from dougong._native import decode_transactions, transactions_root
 from dougong.availability.kzg import da_id
@@ -61,7 +61,7 @@ async def test_a_block_with_blobs_is_read_as_it_was_made(carrying: World) -> Non
     number = hex(reference.placement.height)
     block = await carrying.rpc.call("eth_getBlockByNumber", number, False)
     raws = [data(await carrying.rpc.call("eth_getRawTransactionByHash", tx_hash)) for tx_hash in block["transactions"]]
-    # anvil 1.7.1 keeps blob transactions with their sidecars and puts them so into the root; a block of Ethereum has them without.
+    # anvil 1.7.1 keeps blob transactions with their sidecars and hashes them so into the root; Ethereum's blocks have them bare.
     assert transactions_root(raws) == data(block["transactionsRoot"])
     [info] = decode_transactions([b"\x03" + rlp.encode(rlp.decode(raws[0][1:])[0])], blobs=True)
     assert not isinstance(info, str)

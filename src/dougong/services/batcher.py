@@ -1,23 +1,20 @@
-"""Publishes a rollup's blocks, and has what was published fixed on settlement.
+"""Makes a rollup's blocks into batches, and sees each through until the layers below have fixed it.
 
-    batcher = await Batcher.open(chain, da, store, config, fix=SettledFix(...))
+    batcher = Batcher(chain, follower, published, store, SubmitThenFix(...), config)
     await batcher.run()
 
 A batch's life; every step is durable before the next one begins, and a crash at any point resumes from the last durable one:
 
 1. *encoded*: closed blocks first..last became bytes (`Evm.encode_batch`), and their hashes were written down;
-2. *submitting*: the DA height from which the blob has to be looked for was written down, then it was sent;
-3. *published*: it lies in a final DA block, was read back with its proof, and is byte for byte what was sent;
-4. *fixed*: settlement has appended it behind an attested data root (a sovereign rollup: its own DA block has fixed it). What
-   is fixed is never taken from this store but from the `Follower`, that is from the layers below.
+2. *published*, or *ready* where publishing and fixing are one step: a `Publish` has brought it there (publishing.py,
+   blob_inbox.py);
+3. *fixed*: a `Publish` has had it fixed when its turn came. What is fixed is never taken from this store but from the
+   `Follower`, that is from the layers below.
 
 So nothing is lost: a record only leaves when its blocks are fixed or are no longer on the chain. And nothing is appended
 twice: before appending, the follower has taken everything that settlement holds, the batch must continue it, and the append
 names the index that it must get. If someone else appended first (after the sequencer's timeout) the follower has dropped the
 soft blocks, and with them goes the record; their transactions become new blocks.
-
-A blob that is sent twice (its outcome was unknown) does no harm: a settled rollup's contract refers to one of the two, and to
-a sovereign rollup the second one counts as empty, because its parent is no longer the head.
 """
 
 from __future__ import annotations
@@ -26,38 +23,34 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from dougong._native import HeaderInfo
 from dougong.crypto.hashing import sha256
-from dougong.errors import ConfigError, Divergence, NotFound, Unavailable
-from dougong.interfaces import DataAvailability
+from dougong.errors import ConfigError, NotFound, Unavailable
+from dougong.services.batches import BatchRecord, BatchState, Publish, PublishedBlocks, Superseded, pack_record, unpack_record
 from dougong.services.chain import RollupChain
-from dougong.services.follower import Follower, OwnBatch
-from dougong.services.records import pack, pack_placement, unpack, unpack_placement
+from dougong.services.follower import Follower
+from dougong.services.records import unpack
 from dougong.services.threads import in_thread
 from dougong.store import Store, height_key
-from dougong.types import Blob, Namespace, Placement
 
-__all__ = ["BATCHER_TABLES", "BatchRecord", "BatchState", "Batcher", "BatcherConfig", "Fix", "PublishedBlocks"]
+__all__ = ["BATCHER_TABLES", "Batcher", "BatcherConfig"]
 
 BATCHER_TABLES = ("batches", "blobs")
 MAX_CONTENT_BYTES = 16 << 20  # docs/spec/derivation.md, "Batch"
 MAX_BLOCKS = 4_096  # of `Evm.encode_batch`
+UNPUBLISHED = (BatchState.ENCODED, BatchState.SUBMITTING)
 
 
 @dataclass(frozen=True, slots=True)
 class BatcherConfig:
-    """`signer` (20 bytes) is the account that the DA layer's transactions are signed by. A batch closes when its oldest block has
-    waited `interval` seconds or its transactions are `target_bytes`; its blob is never above `max_blob_bytes`. `level` is
-    zstd's."""
+    """A batch closes when its oldest block has waited `interval` seconds or its transactions are `target_bytes`; its blob is
+    never above `max_blob_bytes`. `level` is zstd's."""
 
-    namespace: Namespace
-    signer: bytes
     interval: float = 2.0
     target_bytes: int = 2 << 20
     max_blob_bytes: int = 1_500_000
@@ -66,87 +59,31 @@ class BatcherConfig:
     poll_s: float = 0.25
 
 
-class BatchState(Enum):
-    ENCODED = "encoded"
-    SUBMITTING = "submitting"
-    PUBLISHED = "published"
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRecord:
-    """One batch on its way. `number` counts them; hashes are of block `first` - 1 and block `last`."""
-
-    number: int
-    first: int
-    last: int
-    parent_hash: bytes
-    last_hash: bytes
-    inbox_end: int
-    data_hash: bytes
-    state: BatchState
-    from_height: int = 0
-    placement: Placement | None = None
-
-
-class Fix(Protocol):
-    """Has a published batch fixed by the layer that fixes batches."""
-
-    async def fix(self, record: BatchRecord, index: int) -> None:
-        """Returns once batch `index` of the rollup is this one. Raises `Rejected` if settlement refuses, `Unavailable` when the
-        outcome is unknown: the follower tells."""
-        ...
-
-
-class PublishedBlocks:
-    """The batches in flight, in order; what the follower asks about them (`OwnBlocks`, with the journal's word on the inbox)."""
-
-    def __init__(self, inbox_accumulator: Callable[[int], bytes | None], set_inbox: Callable[[int, bytes], None]) -> None:
-        self.records: list[BatchRecord] = []
-        self.inbox_accumulator = inbox_accumulator
-        self.set_inbox = set_inbox
-
-    def batch_at(self, placement: Placement, agreed: HeaderInfo) -> OwnBatch | None:
-        return self._find(agreed, lambda record: record.state is BatchState.PUBLISHED and record.placement == placement)
-
-    def batch_of(self, data_hash: bytes, agreed: HeaderInfo) -> OwnBatch | None:
-        return self._find(agreed, lambda record: record.data_hash == data_hash)
-
-    def _find(self, agreed: HeaderInfo, fits: Callable[[BatchRecord], bool]) -> OwnBatch | None:
-        for record in self.records:
-            if (record.first, record.parent_hash) == (agreed.number + 1, agreed.hash) and fits(record):
-                return OwnBatch(record.last, record.last_hash)
-        return None
-
-
 class Batcher:
     """One per rollup. `run` resumes, then publishes and fixes until cancelled; any error in it is mended by running it again."""
 
     def __init__(
         self,
         chain: RollupChain,
-        da: DataAvailability,
         follower: Follower,
         published: PublishedBlocks,
         store: Store,
+        publishing: Publish,
         config: BatcherConfig,
         *,
-        fix: Fix | None,
         name: str = "",
         registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
         crash_point: Callable[[str], None] = lambda step: None,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
-        """`fix` None: a sovereign rollup. `crash_point` is called with a step's name between durable steps (for tests)."""
-        if len(config.signer) != 20:
-            raise ConfigError(f"a blob's signer is 20 bytes, not {len(config.signer)}")
+        """`crash_point` is called with a step's name between durable steps (for tests)."""
         self._chain = chain
-        self._da = da
         self._follower = follower
         self._published = published
         self._store = store
         self._config = config
-        self._fix = fix
+        self._publishing = publishing
         self._clock = clock
         self._crash_point = crash_point
         self._log = (log or structlog.get_logger()).bind(rollup=name)
@@ -171,7 +108,7 @@ class Batcher:
     async def load(self) -> None:
         """Reads the records of batches in flight: before the follower's first step, which asks for them."""
         entries = await in_thread(self._store.items, "batches")
-        self._published.records = [_unpack_record(unpack(raw)) for _, raw in entries]
+        self._published.records = [unpack_record(unpack(raw)) for _, raw in entries]
         self._next_number = self._published.records[-1].number + 1 if self._published.records else 0
         await self._tell_safe()
 
@@ -180,7 +117,7 @@ class Batcher:
     async def _publish_all(self) -> None:
         while True:
             version = self._chain.version
-            record = next((r for r in self._published.records if r.state is not BatchState.PUBLISHED), None)
+            record = next((r for r in self._published.records if r.state in UNPUBLISHED), None)
             if record is None:
                 record = await self.close_batch()
             if record is not None:
@@ -241,47 +178,20 @@ class Batcher:
         return record
 
     async def publish(self, record: BatchRecord) -> None:
-        """From encoded (or submitting, after a crash) to published."""
-        data = await in_thread(self._store.get, "blobs", height_key(record.number))
-        if data is None:
-            raise NotFound(f"batch {record.number} has lost its bytes")
-        placement = None
-        if record.state is BatchState.SUBMITTING:
-            placement = await self._look_for(data, record.from_height)
-        else:
-            record = await self._update(record, state=BatchState.SUBMITTING, from_height=await self._da.latest() + 1)
-            self._crash_point("submitting")
-        if placement is None:
-            blob = Blob(self._config.namespace, data, share_version=1, signer=self._config.signer)
-            placement = await self._da.submit(blob)
-        self._crash_point("submitted")
-        await self._read_back(placement, data)
-        if record not in self._published.records:
-            self._log.info("a published batch was superseded", first=record.first, last=record.last)
+        """From encoded (or submitting, after a crash) to published, or ready to be."""
+        try:
+            changes = await self._publishing.publish(_InHand(self, record))
+            record = await self._update(record.number, **changes)
+        except Superseded:
+            self._log.info("a batch was superseded while it was published", first=record.first, last=record.last)
             return
-        await self._update(record, state=BatchState.PUBLISHED, placement=placement)
-        self._m_batches.inc()
-        self._log.info("batch published", first=record.first, last=record.last, bytes=len(data), height=placement.height)
-        self._crash_point("published")
+        if record.state is BatchState.PUBLISHED:
+            self._m_batches.inc()
+            height = record.placement.height if record.placement else 0
+            self._log.info("batch published", first=record.first, last=record.last, height=height)
+        self._crash_point(record.state.value)
         await self._tell_safe()
         self._changed.set()
-
-    async def _look_for(self, data: bytes, from_height: int) -> Placement | None:
-        """A blob of ours with these bytes, published since `from_height`."""
-        for height in range(max(1, from_height), await self._da.latest() + 1):
-            for placed in (await self._da.blobs(height, self._config.namespace)).blobs:
-                if placed.blob.data == data and placed.blob.signer == self._config.signer:
-                    return placed.placement
-        return None
-
-    async def _read_back(self, placement: Placement, data: bytes) -> None:
-        found = await self._da.blob(placement, self._config.namespace)
-        if found is None or found.data != data:
-            raise Divergence(
-                f"the DA layer says that the batch lies at share {placement.start_share} of height {placement.height}, "
-                "but other bytes lie there",
-                remedy="check the DA layer's node",
-            )
 
     # --- fixing -------------------------------------------------------------------------------------------------------
 
@@ -299,12 +209,17 @@ class Batcher:
         await self._follower.catch_up()
         await self.prune()
         record = self._published.records[0] if self._published.records else None
-        if record is None or record.state is not BatchState.PUBLISHED or self._fix is None:
+        if record is None or record.state not in (BatchState.READY, BatchState.PUBLISHED) or not self._publishing.fixes:
             return False
         position = self._follower.position
         if (record.first, record.parent_hash) != (position.number + 1, position.state):
             return False  # its turn has not come
-        await self._fix.fix(record, position.index)
+        try:
+            await self._publishing.fix(_InHand(self, record), position.index)
+        except Superseded:
+            return True  # the follower has met it, or dropped its blocks, meanwhile
+        if record.state is BatchState.READY:
+            self._m_batches.inc()
         self._crash_point("fixed")
         await self._follower.catch_up()
         self._crash_point("followed")
@@ -355,15 +270,19 @@ class Batcher:
         except TimeoutError:
             return
 
-    async def _update(self, record: BatchRecord, **changes: Any) -> BatchRecord:
+    async def _update(self, number: int, **changes: Any) -> BatchRecord:
+        """Changes a record of a batch in flight, on disk first. Raises `Superseded` if it is in flight no more."""
+        record = next((r for r in self._published.records if r.number == number), None)
+        if record is None:
+            raise Superseded
         changed = replace(record, **changes)
         await in_thread(self._put, changed, None)
-        self._published.records = [changed if r is record else r for r in self._published.records]
+        self._published.records = [changed if r.number == number else r for r in self._published.records]
         return changed
 
     def _put(self, record: BatchRecord, data: bytes | None) -> None:
         with self._store.write() as txn:
-            txn.put("batches", height_key(record.number), _pack_record(record))
+            txn.put("batches", height_key(record.number), pack_record(record))
             if data is not None:
                 txn.put("blobs", height_key(record.number), data)
 
@@ -374,33 +293,21 @@ class Batcher:
                 txn.delete("blobs", height_key(record.number))
 
 
-def _pack_record(record: BatchRecord) -> bytes:
-    return pack(
-        {
-            "number": record.number,
-            "first": record.first,
-            "last": record.last,
-            "parent_hash": record.parent_hash,
-            "last_hash": record.last_hash,
-            "inbox_end": record.inbox_end,
-            "data_hash": record.data_hash,
-            "state": record.state.value,
-            "from_height": record.from_height,
-            "placement": pack_placement(record.placement),
-        }
-    )
+class _InHand:
+    """A `BatchInHand` of this batcher."""
 
+    def __init__(self, batcher: Batcher, record: BatchRecord) -> None:
+        self._batcher = batcher
+        self.record = record
 
-def _unpack_record(record: dict[str, Any]) -> BatchRecord:
-    return BatchRecord(
-        record["number"],
-        record["first"],
-        record["last"],
-        bytes.fromhex(record["parent_hash"]),
-        bytes.fromhex(record["last_hash"]),
-        record["inbox_end"],
-        bytes.fromhex(record["data_hash"]),
-        BatchState(record["state"]),
-        record["from_height"],
-        unpack_placement(record["placement"]),
-    )
+    async def data(self) -> bytes:
+        data = await in_thread(self._batcher._store.get, "blobs", height_key(self.record.number))
+        if data is None:
+            raise NotFound(f"batch {self.record.number} has lost its bytes")
+        return data
+
+    async def keep(self, **changes: Any) -> None:
+        self.record = await self._batcher._update(self.record.number, **changes)
+
+    def crash_point(self, step: str) -> None:
+        self._batcher._crash_point(step)

@@ -18,10 +18,10 @@ import structlog
 
 from dougong.errors import Rejected, Unavailable
 from dougong.interfaces import Settlement
-from dougong.services.batcher import BatchRecord
+from dougong.services.batches import BatchRecord
 from dougong.types import MerkleProof, Placement, ShareProof
 
-__all__ = ["AttestedHeights", "HistoryProver", "SettledFix", "SquareProver"]
+__all__ = ["OVERDUE", "AttestedHeights", "HistoryProver", "SettledFix", "SquareProver"]
 
 OVERDUE = "overdue"  # settlement's reason, src/dougong/contracts/batches.vy
 
@@ -45,7 +45,7 @@ class SquareProver(Protocol):
 
 
 class SettledFix:
-    """A `Fix` (batcher.py) for a rollup that settles."""
+    """A `Fix` (publishing.py) for a rollup that settles."""
 
     def __init__(
         self,

@@ -21,13 +21,15 @@ from dougong.availability.client import SquareClient
 from dougong.crypto.hashing import sha256
 from dougong.errors import StoreCorrupt
 from dougong.rpc.ethereum import EthereumApi
-from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig, PublishedBlocks
+from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig
+from dougong.services.batches import PublishedBlocks
 from dougong.services.chain import RollupChain
 from dougong.services.fixing import SettledFix
 from dougong.services.follower import FOLLOWER_TABLES, Follower
 from dougong.services.inbox import Inbox
 from dougong.services.journal import Journal
 from dougong.services.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
+from dougong.services.publishing import SubmitThenFix
 from dougong.services.sequencer import Sequencer, SequencerConfig
 from dougong.services.sources import BatchSource, SettledSource, SovereignSource
 from dougong.services.threads import in_thread
@@ -188,17 +190,11 @@ async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
     follower = await Follower.open(ground.chain, source, ground.store, own=published, requeue=sequencer.requeue, log=context.log)
     batcher = Batcher(
         ground.chain,
-        da,
         follower,
         published,
         ground.store,
-        BatcherConfig(
-            namespace=ground.namespace,
-            signer=da.address,
-            interval=config.batch_interval_ms / 1000,
-            max_blob_bytes=_blob_limit(_width(context, config)),
-        ),
-        fix=fix,
+        SubmitThenFix(da, ground.namespace, da.address, fix=fix),
+        BatcherConfig(interval=config.batch_interval_ms / 1000, max_blob_bytes=_blob_limit(_width(context, config))),
         name=name,
         registry=ground.registry,
         log=context.log,
