@@ -52,6 +52,20 @@ def axis_root(k: int, axis: int, index: int, shares: Sequence[bytes | None]) -> 
     of its 2k shares that are given (the others are ignored), hashed. None when there is no such tree, because the namespaces of
     its cells are out of order. Raises `ValueError` for wrong shapes and fewer than k shares."""
 
+# --- blobs (c-kzg, with the setup of Ethereum's ceremony) -----------------------------------------------------------
+
+def kzg_commitment(blob: bytes) -> bytes:
+    """Of 131,072 bytes, to 48. `ValueError` here and below: wrong lengths, field elements not below the modulus, no curve
+    points."""
+
+def kzg_cells_and_proofs(blob: bytes) -> tuple[list[bytes], list[bytes]]:
+    """128 cells of 2,048 bytes and 128 proofs of 48."""
+
+def kzg_recover(indices: list[int], cells: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """The same from half of the cells or more; indices ascend."""
+
+def kzg_verify_cells(commitments: list[bytes], indices: list[int], cells: list[bytes], proofs: list[bytes]) -> bool: ...
+
 # --- execution (rust/evm) -------------------------------------------------------------------------------------------
 
 class TxInfo:

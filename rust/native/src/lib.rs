@@ -4,6 +4,8 @@
 mod errors;
 #[cfg(feature = "evm")]
 mod evm;
+#[cfg(feature = "kzg")]
+mod kzg;
 #[cfg(feature = "square")]
 mod square;
 
@@ -22,5 +24,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     square::register(module)?;
     #[cfg(feature = "evm")]
     evm::register(module)?;
+    #[cfg(feature = "kzg")]
+    kzg::register(module)?;
     Ok(())
 }
