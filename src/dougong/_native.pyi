@@ -39,6 +39,19 @@ class ExtendedSquare:
         """(start, end, nodes, leaf node behind an absent namespace or empty); None when the row root's range does not cover
         it."""
 
+class ExtendedAxis:
+    """Row (`axis` 0) or column (1) `index` of an extended square, from its first k cells. Nodes and the root are 90 bytes; cells
+    outside raise `IndexError`."""
+
+    def __init__(self, axis: int, index: int, half: bytes) -> None:
+        """Appends the parity and hashes. Raises `ValueError` for another shape, or namespaces out of order."""
+
+    def root(self) -> bytes: ...
+    def shares(self, start: int, end: int) -> list[bytes]: ...
+    def prove_range(self, start: int, end: int) -> list[bytes]: ...
+    def prove_namespace(self, namespace: bytes) -> tuple[int, int, list[bytes], bytes] | None:
+        """As `ExtendedSquare.prove_namespace`."""
+
 def repair_square(
     cells: Sequence[bytes | None], row_roots: Sequence[bytes], column_roots: Sequence[bytes]
 ) -> ExtendedSquare | tuple[int, int, list[bytes | None], list[list[bytes] | None]] | int:

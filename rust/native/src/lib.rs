@@ -1,5 +1,7 @@
 //! Python bindings: each kernel's module is a thin file of its own; nothing is computed here.
 
+#[cfg(feature = "square")]
+mod axis;
 #[cfg(feature = "evm")]
 mod errors;
 #[cfg(feature = "evm")]
@@ -22,6 +24,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(keccak256, module)?)?;
     #[cfg(feature = "square")]
     square::register(module)?;
+    #[cfg(feature = "square")]
+    axis::register(module)?;
     #[cfg(feature = "evm")]
     evm::register(module)?;
     #[cfg(feature = "kzg")]

@@ -12,9 +12,9 @@ use pyo3::types::{PyBytes, PyList};
 #[pyclass(name = "ExtendedSquare", module = "dougong._native", frozen)]
 struct PyExtendedSquare(ExtendedSquare);
 
-type NamespaceProof<'py> = (usize, usize, Bound<'py, PyList>, Bound<'py, PyBytes>);
+pub type NamespaceProof<'py> = (usize, usize, Bound<'py, PyList>, Bound<'py, PyBytes>);
 
-fn list<'py, T: AsRef<[u8]>>(
+pub fn list<'py, T: AsRef<[u8]>>(
     py: Python<'py>,
     items: impl IntoIterator<Item = T>,
 ) -> PyResult<Bound<'py, PyList>> {
@@ -27,7 +27,7 @@ fn list<'py, T: AsRef<[u8]>>(
     )
 }
 
-fn axis_of(axis: u8) -> PyResult<Axis> {
+pub fn axis_of(axis: u8) -> PyResult<Axis> {
     match axis {
         0 => Ok(Axis::Row),
         1 => Ok(Axis::Column),
@@ -40,6 +40,21 @@ fn refusal(error: SquareError) -> PyErr {
         SquareError::Memory => PyMemoryError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
     }
+}
+
+pub fn outside(start: usize, end: usize) -> PyErr {
+    PyIndexError::new_err(format!(
+        "leaves [{start}, {end}) are outside the tree, or none"
+    ))
+}
+
+pub fn namespace_of(raw: &[u8]) -> PyResult<[u8; NAMESPACE]> {
+    raw.try_into().map_err(|_| {
+        PyValueError::new_err(format!(
+            "a namespace is {NAMESPACE} bytes, not {}",
+            raw.len()
+        ))
+    })
 }
 
 impl PyExtendedSquare {
@@ -113,9 +128,7 @@ impl PyExtendedSquare {
     ) -> PyResult<Bound<'py, PyList>> {
         let (axis, index) = (axis_of(axis)?, self.check(index)?);
         if start >= end || end > 2 * self.0.k() {
-            return Err(PyIndexError::new_err(format!(
-                "leaves [{start}, {end}) are outside the tree, or none"
-            )));
+            return Err(outside(start, end));
         }
         let nodes = py.detach(|| self.0.prove_range(axis, index, start, end));
         list(py, nodes)
@@ -128,12 +141,7 @@ impl PyExtendedSquare {
         namespace: &[u8],
     ) -> PyResult<Option<NamespaceProof<'py>>> {
         let row = self.check(row)?;
-        let namespace = namespace.try_into().map_err(|_| {
-            PyValueError::new_err(format!(
-                "a namespace is {NAMESPACE} bytes, not {}",
-                namespace.len()
-            ))
-        })?;
+        let namespace = namespace_of(namespace)?;
         let Some(proof) = py.detach(|| self.0.prove_namespace(row, &namespace)) else {
             return Ok(None);
         };

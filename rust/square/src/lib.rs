@@ -4,6 +4,7 @@
 //! Sources: rsmt2d (square, repair), nmt (trees), klauspost/reedsolomon `leopard*.go` and catid/leopard (code), celestia-app
 //! `pkg/wrapper` (which cells carry which namespace).
 
+pub mod axis;
 mod bytes;
 pub mod field;
 pub mod leopard;
@@ -12,6 +13,7 @@ pub mod repair;
 mod sha;
 pub mod square;
 
+pub use axis::ExtendedAxis;
 pub use repair::{RepairError, Repaired, axis_root, repair};
 pub use square::{Axis, ExtendedSquare, SquareError};
 
