@@ -51,6 +51,10 @@ class NotFound(Unavailable):
     """The thing does not exist at the place named."""
 
 
+class Pruned(NotFound):
+    """It was there, and lies outside the window that this node keeps."""
+
+
 class Rejected(DougongError):
     """The other side understood and refused: a reverted call, a full mempool, a nonce already used."""
 

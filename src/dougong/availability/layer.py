@@ -6,17 +6,20 @@
     signed = await layer.signed_header(placement.height)
     proof = await layer.data_root_proof(placement.height)       # from signed's data_hash to the data root
 
-Squares are not stored: they are laid out again from a block's transactions, and the latest are kept in memory.
+The latest squares are kept in memory. Older ones are read from the archive (`dougong.availability.archive`), where there is one,
+a row at a time; what is not there yet, or is damaged there, is laid out again from its block, once however many ask.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dougong.availability.app import SquareApplication
+from dougong.availability.archive import ArchivedHeader, SquareArchive
 from dougong.availability.blob_tx import BLOB_TX_BYTES
 from dougong.availability.client import SquareClient
 from dougong.availability.cosmos_tx import DENOM
@@ -31,7 +34,7 @@ from dougong.codec.timestamp import decode_time
 from dougong.crypto import merkle
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
-from dougong.errors import Divergence, InvalidBlob
+from dougong.errors import Divergence, InvalidBlob, StoreCorrupt
 from dougong.interfaces import Consensus
 from dougong.types import (
     Blob,
@@ -50,7 +53,10 @@ from dougong.types import (
     SquareNamespaceData,
 )
 
+T = TypeVar("T")
+
 _KEPT_BLOCKS = 1024
+_BUILT_AT_ONCE = 2
 _TIME_FIELD = 4  # of CometBFT's Header
 _MEASURED_BLOCKS = 16
 
@@ -68,10 +74,13 @@ class _ServedBlock:
 class SquareLayer:
     """What a node of the DA chain serves. `chain` must order `app`; whoever composes them runs and closes both."""
 
-    def __init__(self, chain: Consensus, app: SquareApplication) -> None:
+    def __init__(self, chain: Consensus, app: SquareApplication, archive: SquareArchive | None = None) -> None:
         self.chain = chain
         self.app = app
+        self.archive = archive
         self._blocks: OrderedDict[int, _ServedBlock] = OrderedDict()
+        self._under_way: dict[int, asyncio.Task[_ServedBlock]] = {}
+        self._room = asyncio.Semaphore(_BUILT_AT_ONCE)
 
     def client(self, key: Secp256k1Key) -> SquareClient:
         """The layer as `DataAvailability` for one account."""
@@ -85,18 +94,16 @@ class SquareLayer:
 
     async def data_root_proof(self, height: int) -> MerkleProof:
         """That `sha256(data root)` is leaf 0 under the `data_hash` of the header at `height`."""
-        return (await self._block(height)).data_root_proof
+        return (await self._header(height)).data_root_proof
 
     async def header(self, height: int) -> SquareHeader:
-        return (await self._block(height)).square.header
+        return (await self._header(height)).header
 
     async def blobs(self, height: int, namespace: Namespace) -> SquareNamespaceData:
-        square = (await self._block(height)).square
-        return await asyncio.to_thread(square.namespace_data, namespace)
+        return await self._ask(height, lambda square: square.namespace_data(namespace))
 
     async def prove(self, placement: Placement) -> ShareProof:
-        square = (await self._block(placement.height)).square
-        return await asyncio.to_thread(square.prove, placement)
+        return await self._ask(placement.height, lambda square: square.prove(placement))
 
     async def blob(self, placement: Placement, namespace: Namespace) -> Blob | None:
         if not holds(await self.header(placement.height), placement):
@@ -104,20 +111,24 @@ class SquareLayer:
         return blob_in_shares(shares_at(placement, await self.prove(placement)), namespace)
 
     async def sample(self, height: int, row: int, column: int) -> SquareCell:
-        return (await self._block(height)).square.cell(row, column)
+        kept = self._blocks.get(height)
+        if kept is not None and (self.archive is None or height >= self.archive.base):
+            return kept.square.cell(row, column)  # takes less time than a thread's turn
+        return await self._ask(height, lambda square: square.cell(row, column))
 
     async def square(self, height: int) -> ServedSquare:
-        """The extended square, as it is served from."""
+        """The extended square, whole and in memory. Raises `Pruned` for one below the window."""
+        if self.archive is not None:
+            self.archive.check_kept(height)
         return (await self._block(height)).square
 
     async def axis_cells(self, height: int, axis: int, index: int) -> Sequence[SquareCell]:
         """The second half of a row (`axis` 0) or column (1), each cell under the root of the axis that crosses."""
-        square = (await self._block(height)).square
+        square = await self.square(height)
         return await asyncio.to_thread(square.axis_cells, axis, index)
 
     async def shares(self, height: int) -> Sequence[bytes]:
-        square = (await self._block(height)).square
-        return await asyncio.to_thread(square.original)
+        return await self._ask(height, ServedSquare.original)
 
     async def quote(self, size: int) -> Quote:
         """The fee of a transaction with one blob of `size` bytes for the next block, as it looks now (`availability.quoting`). It
@@ -184,14 +195,71 @@ class SquareLayer:
             if spent:
                 return None
 
+    async def keep(self, height: int) -> None:
+        """Puts the next height into the archive. Raises `StoreError`."""
+        block = await self._block(height)
+        assert self.archive is not None, "a layer without an archive keeps nothing"
+        await asyncio.to_thread(self.archive.put, block.square, block.data_root_proof)
+
+    def forget(self, below: int) -> None:
+        """Lets go of the squares in memory under `below`, which were pruned."""
+        for height in [height for height in self._blocks if height < below]:
+            del self._blocks[height]
+
+    async def _header(self, height: int) -> ArchivedHeader:
+        kept, archive = self._blocks.get(height), self.archive
+        if kept is None and archive is not None and 0 < height <= archive.last:
+            try:
+                return await asyncio.to_thread(archive.header, height)
+            except StoreCorrupt:
+                kept = await self._mend(height)
+        block = kept or await self._block(height)
+        return ArchivedHeader(block.square.header, block.data_root_proof)
+
+    async def _ask(self, height: int, question: Callable[[ServedSquare], T]) -> T:
+        """The answer of a height's square, wherever it lies. Raises `Pruned` for one below the window."""
+        archive = self.archive
+        if archive is not None:
+            archive.check_kept(height)
+            if height not in self._blocks and 0 < height <= archive.last:
+                try:
+                    return await asyncio.to_thread(lambda: question(archive.square(height)))
+                except StoreCorrupt:
+                    await self._mend(height)
+        square = (await self._block(height)).square
+        return await asyncio.to_thread(question, square)
+
+    async def _mend(self, height: int) -> _ServedBlock:
+        """Makes a damaged square anew. Raises `Pruned` if its block is not there any more."""
+        block = await self._block(height)
+        if self.archive is not None:
+            await asyncio.to_thread(self.archive.put, block.square, block.data_root_proof)
+        return block
+
     async def _block(self, height: int) -> _ServedBlock:
         kept = self._blocks.get(height)
-        if kept is None:
+        if kept is not None:
+            self._blocks.move_to_end(height)
+            return kept
+        task = self._under_way.get(height)
+        if task is None:
+            task = self._under_way[height] = asyncio.create_task(self._build(height))
+            task.add_done_callback(lambda done: self._built(height, done))
+        # One caller's cancellation is not the others'.
+        return await asyncio.shield(task)
+
+    def _built(self, height: int, done: asyncio.Task[_ServedBlock]) -> None:
+        del self._under_way[height]
+        if not done.cancelled():
+            done.exception()  # retrieved: whoever asked may have gone
+
+    async def _build(self, height: int) -> _ServedBlock:
+        async with self._room:
             kept = await self._serve(await self.chain.block(height))
+        if self.archive is None or height >= self.archive.base:
             self._blocks[height] = kept
             while len(self._blocks) > 1 and (len(self._blocks) > _KEPT_BLOCKS or self._kept_bytes() > DEFAULT_CACHE_BYTES):
                 self._blocks.popitem(last=False)
-        self._blocks.move_to_end(height)
         return kept
 
     def _kept_bytes(self) -> int:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from dougong._native import ExtendedSquare, repair_square
 from dougong.availability.nmt import covers
@@ -66,12 +67,27 @@ class NotEnoughShares(Unavailable):
         self.known, self.total = known, total
 
 
+class Cells(Protocol):
+    """The cells of an extended square with the trees over them, wherever they lie: see `dougong._native.ExtendedSquare`."""
+
+    @property
+    def k(self) -> int: ...
+
+    def share(self, row: int, column: int) -> bytes: ...
+
+    def axis(self, axis: int, index: int) -> list[bytes]: ...
+
+    def prove_range(self, axis: int, index: int, start: int, end: int) -> list[bytes]: ...
+
+    def prove_namespace(self, row: int, namespace: bytes) -> tuple[int, int, list[bytes], bytes] | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServedSquare:
     """An extended square at its height, with its header."""
 
     header: SquareHeader
-    extended: ExtendedSquare
+    extended: Cells
 
     @classmethod
     def extend(cls, original: bytes, *, height: int, time_ns: int) -> ServedSquare:

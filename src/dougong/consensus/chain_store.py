@@ -3,6 +3,9 @@
 A height goes through two transactions: `decide` (block, commit, what was signed, and the included transactions leave the mempool
 journal: all or nothing) and `finish` (the application's results). So after a kill -9 the results are at most one height behind
 the blocks, and a block that was signed is a block that is stored.
+
+Pruning takes the transactions and results of a chain's oldest heights away; headers and commits stay, so that a light client
+still follows the chain from its genesis document.
 """
 
 from __future__ import annotations
@@ -17,14 +20,15 @@ from dougong.consensus.block import decode_block, decode_results, encode_results
 from dougong.consensus.commit import Commit
 from dougong.consensus.genesis import Genesis
 from dougong.consensus.header import BlockId, Header
-from dougong.errors import Divergence, InvalidInput, NotFound, StoreCorrupt
+from dougong.errors import Divergence, InvalidInput, NotFound, Pruned, StoreCorrupt
 from dougong.store import Store, height_key
 from dougong.types import Block, SignedHeader, TxResult
 
 T = TypeVar("T")
 
 TABLES = ("meta", "headers", "blocks", "commits", "results", "mempool")
-_GENESIS, _ORIGIN, _SIGNED = b"genesis", b"origin", b"signed"
+_GENESIS, _ORIGIN, _SIGNED, _BASE = b"genesis", b"origin", b"signed", b"base"
+_NEEDED = 2  # the last blocks, which a start may have to execute again
 _REMEDY = "restore the folder, or remove it to start the chain anew"
 
 
@@ -103,11 +107,36 @@ class ChainStore:
                     )
             txn.put("results", height_key(height), encode_results(results, app_hash))
 
+    def prune(self, below: int, limit: int) -> int:
+        """Takes the transactions and results of heights under `below` away, at most `limit` of them and never those that a start
+        needs; returns the lowest height that has them now. All or nothing; LMDB uses the pages again."""
+        base = self.base()
+        end = min(below, base + limit, self.last_height() + 1 - _NEEDED)
+        if end <= base:
+            return base
+        with self.store.write() as txn:
+            txn.put("meta", _BASE, height_key(end))
+            for height in range(base, end):
+                txn.delete("blocks", height_key(height))
+                txn.delete("results", height_key(height))
+        return end
+
     # --- reading ----------------------------------------------------------------------------------------------------
+
+    def base(self) -> int:
+        """The lowest height whose transactions and results are kept."""
+        value = self.store.get("meta", _BASE)
+        return 1 if value is None else int.from_bytes(value)
 
     def _read(self, table: str, height: int) -> bytes:
         value = self.store.get(table, height_key(height)) if 0 < height < 1 << 63 else None
         if value is None:
+            # What a pruning took is gone together with the word on it: a block is never read in part.
+            if table in ("blocks", "results") and 0 < height < (base := self.base()):
+                raise Pruned(
+                    f"{self._genesis.chain_id} keeps blocks from height {base} on here, not {height}",
+                    remedy="ask an archive node",
+                )
             raise NotFound(f"{self._genesis.chain_id} has no block {height}")
         return value
 

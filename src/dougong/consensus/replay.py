@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dougong.consensus.block import data_hash
 from dougong.consensus.chain_store import ChainStore
 from dougong.consensus.genesis import Genesis
-from dougong.errors import ConfigError, Divergence, NotFound, StoreCorrupt
+from dougong.errors import ConfigError, Divergence, NotFound, Pruned, StoreCorrupt
 from dougong.interfaces import Application
 from dougong.types import DecidedBlock, Validator
 
@@ -66,7 +66,14 @@ def _compare(store: ChainStore, height: int, app_hash: bytes) -> None:
 
 
 async def _execute_again(store: ChainStore, genesis: Genesis, app: Application, height: int, before: bytes) -> bytes:
-    header, commit, txs = store.header(height), store.commit(height), store.transactions(height)
+    header, commit = store.header(height), store.commit(height)
+    try:
+        txs = store.transactions(height)
+    except Pruned as error:
+        raise StoreCorrupt(
+            f"the application of {genesis.chain_id} is at block {height - 1}, and what came then was pruned here: {error}",
+            remedy="restore the application's folder",
+        ) from error
     if header.height != height or commit.block_id.hash != header.hash() or header.data_hash != data_hash(txs):
         raise StoreCorrupt(f"block {height} in the store {store.store.path} is not the one that was decided", remedy="restore it")
     if header.app_hash != before:

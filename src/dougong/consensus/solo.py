@@ -137,6 +137,11 @@ class Solo:
     def genesis(self) -> Genesis:
         return self._genesis
 
+    @property
+    def base(self) -> int:
+        """The lowest height whose block is kept whole."""
+        return self._store.base()
+
     async def run(self) -> None:
         """`Consensus.run`. Raises what stopped it: the application's or the store's error. Then open the chain anew."""
         loop = asyncio.get_running_loop()
@@ -188,6 +193,12 @@ class Solo:
     async def signed_header(self, height: int) -> SignedHeader:
         self._check_decided(height)
         return self._store.signed_header(height)
+
+    async def prune(self, below: int, limit: int = 16) -> int:
+        """Takes the transactions and results of heights under `below` away, at most `limit` of them: one short write. Returns the
+        lowest height that has them now. What a restart needs stays. Raises `StoreError`."""
+        self._check_running()
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._store.prune, below, limit)
 
     async def wait_for_height(self, height: int) -> None:
         """`Consensus.wait_for_height`. Raises `Unavailable` when the chain stopped before it came there."""

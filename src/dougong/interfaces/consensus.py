@@ -32,7 +32,7 @@ class Consensus(Protocol):
         ...
 
     async def block(self, height: int) -> Block:
-        """Raises `NotFound` for a height that is not decided yet or was pruned."""
+        """Raises `NotFound` for a height that is not decided yet, `Pruned` for one that is not kept any more."""
         ...
 
     async def signed_header(self, height: int) -> SignedHeader:

@@ -1,8 +1,10 @@
-"""JSON-RPC error codes. Sources: JSON-RPC 2.0 section 5.1; EIP-1474 for −32000 to −32005; go-ethereum for 3 (a call reverted)."""
+"""JSON-RPC error codes. Sources: JSON-RPC 2.0 section 5.1; EIP-1474 for −32000 to −32005; go-ethereum for 3 (a call reverted);
+Ethereum's execution-apis for 4444 (pruned history)."""
 
 from __future__ import annotations
 
 REVERTED = 3
+PRUNED = 4444
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601

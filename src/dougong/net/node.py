@@ -8,8 +8,8 @@
 
 Spec: docs/spec/node-api.md. Answers are parsed and **not verified**: what comes back has the right shape and may be a lie until
 the caller has checked it against a header that it trusts. A malformed answer raises `InvalidInput` (a `BadRequest` is the node's
-word that our question was), a thing that the node does not have `NotFound`, one that it withholds or a node that does not answer
-`Unavailable` (`LimitExceeded`: too much was asked of it), a refusal `Rejected`.
+word that our question was), a thing that the node does not have `NotFound` (`Pruned`: not any more), one that it withholds or a
+node that does not answer `Unavailable` (`LimitExceeded`: too much was asked of it), a refusal `Rejected`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import TypeVar
 
 import httpx
 
-from dougong.errors import InvalidInput, NotFound, Rejected, Unavailable
+from dougong.errors import InvalidInput, NotFound, Pruned, Rejected, Unavailable
 from dougong.net.codec import from_json, to_json
-from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED, RESOURCE_NOT_FOUND, RESOURCE_UNAVAILABLE
+from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED, PRUNED, RESOURCE_NOT_FOUND, RESOURCE_UNAVAILABLE
 from dougong.net.jsonrpc import JsonRpc, RpcError
 from dougong.types import (
     BadEncodingProof,
@@ -223,6 +223,8 @@ async def _translated(answer: Awaitable[T]) -> T:
     try:
         return await answer
     except RpcError as error:
+        if error.code == PRUNED:
+            raise Pruned(str(error), remedy="ask an archive node") from error
         if error.code == RESOURCE_NOT_FOUND:
             raise NotFound(str(error)) from error
         if error.code in (RESOURCE_UNAVAILABLE, LIMIT_EXCEEDED):

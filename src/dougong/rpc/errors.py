@@ -5,10 +5,11 @@ The codes: `dougong.net.codes`.
 
 from __future__ import annotations
 
-from dougong.errors import ConfigError, DougongError, InvalidInput, InvalidTransaction, NotFound, Rejected, Unavailable
+from dougong.errors import ConfigError, DougongError, InvalidInput, InvalidTransaction, NotFound, Pruned, Rejected, Unavailable
 from dougong.net.codes import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
+    PRUNED,
     RESOURCE_NOT_FOUND,
     RESOURCE_UNAVAILABLE,
     SERVER_ERROR,
@@ -37,6 +38,7 @@ _CODES: tuple[tuple[type[DougongError], int], ...] = (
     (InvalidTransaction, SERVER_ERROR),
     (ConfigError, INTERNAL_ERROR),
     (InvalidInput, INVALID_PARAMS),
+    (Pruned, PRUNED),
     (NotFound, RESOURCE_NOT_FOUND),
     (Unavailable, RESOURCE_UNAVAILABLE),
     (Rejected, TRANSACTION_REJECTED),

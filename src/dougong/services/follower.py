@@ -98,6 +98,8 @@ class Follower:
         self._poll_s = poll_s
         self._log = log or structlog.get_logger()
         self._stepping = asyncio.Lock()
+        self.rounds = 0
+        """How many times `catch_up` has come to the end of what there was."""
 
     @classmethod
     async def open(
@@ -153,6 +155,7 @@ class Follower:
                 if moved:
                     await self._set_scanned(scanned)
                 if not moved and not references:
+                    self.rounds += 1
                     return applied
 
     def record(self, index: int) -> tuple[BatchReference, Position]:

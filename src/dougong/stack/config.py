@@ -124,6 +124,8 @@ class SquareAvailability(Table):
     consensus: Literal["solo"]
     block_time_ms: Milliseconds = 500
     max_square_size: Annotated[int, Field(ge=1, le=128), AfterValidator(_power_of_two)] = 64
+    window_blocks: Annotated[int, Field(ge=16, lt=1 << 52)] | None = None
+    window_s: Annotated[int, Field(ge=60, le=100 * 366 * 86_400)] | None = None
     celestia_api: Listen | None = None
     celestia_auth: Literal["all", "writes"] = "all"
 

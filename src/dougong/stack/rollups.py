@@ -28,6 +28,7 @@ from dougong.services.fixing import SettledFix
 from dougong.services.follower import FOLLOWER_TABLES, Follower
 from dougong.services.inbox import Inbox
 from dougong.services.journal import Journal
+from dougong.services.needed import NeededHeights
 from dougong.services.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
 from dougong.services.publishing import SubmitThenFix
 from dougong.services.sequencer import Sequencer, SequencerConfig
@@ -200,6 +201,7 @@ async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
         log=context.log,
     )
     proposer = None if settled is None else await _proposer(ground, settled, follower)
+    ground.square.set_floor(name, NeededHeights(da, follower, published, proposer).lowest)
     return _Services(inbox, sequencer, batcher, proposer)
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
 from dougong.availability.app import SquareApplication
+from dougong.availability.archive import SquareArchive
 from dougong.availability.attestor import TABLES, Attestor
 from dougong.availability.client import SquareClient
 from dougong.availability.layer import SquareLayer
@@ -21,6 +23,7 @@ from dougong.consensus.genesis import Genesis
 from dougong.consensus.solo import Solo, SoloOptions
 from dougong.rpc.celestia import NO_TOKEN, CelestiaApi, CelestiaServer, allowed_by_level
 from dougong.rpc.node import availability_methods, chain_health, consensus_methods, fraud_proof_methods
+from dougong.services.archiving import ArchiveService, Floor, Window
 from dougong.services.attesting import AttestorService, DataRootHistory
 from dougong.services.fixing import SettledFix
 from dougong.services.fraud_proofs import FRAUD_TABLES, FraudProofs
@@ -61,6 +64,9 @@ class Square:
         self.da_id = genesis.hash
         self.layer = layer
         self.proofs = proofs
+        # A rollup's floor is unknown, and so everything is kept, until the rollup is up.
+        rollups = [rollup for rollup, config in context.config.rollup.items() if config.availability == name]
+        self._floors: dict[str, Floor] = dict.fromkeys(rollups, _unknown)
         self._attestor: AttestorService | None = None
         self._attested: dict[str, AttestedSquare] = {}
         self._opening = asyncio.Lock()
@@ -68,6 +74,14 @@ class Square:
     def client(self, role: str) -> SquareClient:
         """The layer for one account. One client a role: it counts the account's sequence."""
         return self.layer.client(self._context.keys.account(role))
+
+    def floors(self) -> tuple[Floor, ...]:
+        """What a pruning must ask."""
+        return tuple(self._floors.values())
+
+    def set_floor(self, rollup: str, floor: Floor) -> None:
+        """Called once a rollup can say which heights it may yet need."""
+        self._floors[rollup] = floor
 
     async def attested_on(self, settlement: SettlementChain, closing: AsyncExitStack) -> AttestedSquare:
         """Deploys the attestations contract and starts attestor and relayer, once for each settlement chain."""
@@ -107,6 +121,7 @@ class Square:
             self._attestor = AttestorService(attestor, da, proofs=self.proofs, poll_s=0.1, registry=registry, log=context.log)
             context.metrics.join(registry)
             context.supervisor.add(self.name, "attestor", self._attestor.run)
+            self._floors["attestor"] = partial(_next_to_check, self._attestor)
         return self._attestor
 
 
@@ -121,7 +136,9 @@ async def open_square(context: Context, name: str, closing: AsyncExitStack) -> S
         options = SoloOptions(block_time=config.block_time_ms / 1000)
         chain = await Solo.open(home / "consensus", genesis, context.keys.validator(name), app, options)
         opened.push_async_callback(chain.close)
-        layer = SquareLayer(chain, app)
+        archive = await in_thread(SquareArchive, home / "archive")
+        opened.push_async_callback(in_thread, archive.close)
+        layer = SquareLayer(chain, app, archive)
         store = await in_thread(Store, home / "fraud-proofs", FRAUD_TABLES)
         opened.callback(store.close)
         proofs = await in_thread(FraudProofs, store, layer.header, log=context.log)
@@ -138,7 +155,22 @@ async def open_square(context: Context, name: str, closing: AsyncExitStack) -> S
         context.supervisor.add(name, "celestia api", celestia.run)
         facts["celestia"] = celestia.url
     context.report(Event("chain", name, facts))
-    return Square(context, name, genesis, layer, proofs)
+    square = Square(context, name, genesis, layer, proofs)
+    registry = CollectorRegistry()
+    archiving = ArchiveService(
+        layer,
+        chain,
+        archive,
+        Window(config.window_blocks, config.window_s),
+        first=chain.base,
+        floors=square.floors,
+        registry=registry,
+        name=name,
+        log=context.log,
+    )
+    context.metrics.join(registry)
+    context.supervisor.add(name, "archive", archiving.run)
+    return square
 
 
 def _celestia(context: Context, name: str, layer: SquareLayer) -> CelestiaServer | None:
@@ -155,3 +187,11 @@ def _celestia(context: Context, name: str, layer: SquareLayer) -> CelestiaServer
 def token_role(name: str) -> str:
     """Whose secret signs the tokens of a DA chain's API."""
     return f"tokens.{name}"
+
+
+async def _unknown() -> int:
+    return 0
+
+
+async def _next_to_check(attestor: AttestorService) -> int:
+    return attestor.height + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["write_durably"]
+__all__ = ["make_folder_durably", "write_durably"]
 
 
 def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -19,7 +19,18 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def make_folder_durably(path: Path) -> None:
+    """The folder is there, also after a crash, when this returns. Raises `OSError`."""
+    if not path.is_dir():
+        path.mkdir(exist_ok=True)
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
