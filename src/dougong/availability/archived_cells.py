@@ -37,7 +37,7 @@ def _head(header: SquareHeader) -> bytes:
 
 
 class ArchivedCells:
-    """`Cells` of a file, which is held open: to whoever has this object the square stays readable after it was pruned. A row costs
+    """`Cells` of a file, which is held open: to whoever has it the square stays readable after it was pruned. A row costs
     one read, an encoding and 4k hashes, well under a millisecond; a column of the parity half costs k rows. What is read is
     compared with its root first: anything else raises `StoreCorrupt`."""
 
