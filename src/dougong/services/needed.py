@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dougong.services.batcher import BatchState, PublishedBlocks
+from dougong.services.batches import BatchState, PublishedBlocks
 from dougong.services.follower import Follower
 from dougong.services.threads import in_thread
 from dougong.types import Claim
