@@ -14,8 +14,10 @@ from dougong.availability.blob_tx import account_address, make_blob_tx
 from dougong.availability.layer import SquareLayer
 from dougong.availability.pool import PoolLimits
 from dougong.availability.proofs import verify_blob_proof, verify_cell, verify_namespace_data, verify_share_proof
+from dougong.availability.wire import decode_blob_tx
 from dougong.consensus import Genesis, Solo, SoloOptions
 from dougong.consensus.light import LightClient, verify_transaction
+from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
 from dougong.errors import InvalidBlob, InvalidNamespace, NotFound
 from dougong.store import Store
@@ -94,18 +96,28 @@ async def test_two_clients_of_one_account_do_not_lose_a_blob(tmp_path: Path) -> 
         assert sorted(blob.data for blob in read) == sorted(blob.data for blob in blobs), "each is published exactly once"
 
 
-async def test_a_blob_accepted_before_a_restart_is_published_after_it(tmp_path: Path) -> None:
-    raw = make_blob_tx(ALICE, "square-1", 0, [Blob(ALPHA, b"one"), Blob(BETA, b"two")])
+async def test_a_blob_accepted_before_a_restart_is_published_once_after_it(tmp_path: Path) -> None:
+    blobs = [Blob(ALPHA, b"one"), Blob(BETA, b"two")]
+    raw = make_blob_tx(ALICE, "square-1", 0, blobs)
     async with opened(tmp_path) as layer:
         assert (await layer.broadcast(raw)).accepted
-    async with live(tmp_path) as layer:
-        placements = await layer.included(raw, account_address(ALICE.public_key), 0, 0)
-        assert placements is not None
-        assert len(placements) == 2
-        again = await layer.client(ALICE).submit(Blob(ALPHA, b"three"))
-        assert (await layer.blobs(again.height, ALPHA)).blobs[0].blob.data == b"three"
     async with opened(tmp_path) as layer:
-        assert (await layer.blobs(placements[0].height, ALPHA)).blobs[0].placement == placements[0]
+        da = layer.client(ALICE)
+        again = asyncio.create_task(da.publish(blobs))
+        while await asyncio.sleep(0.001, not da._bidder._flying):
+            pass
+        async with running(layer.chain):
+            published = await again
+            assert len(published.placements) == 2
+            inner = decode_blob_tx(raw)
+            assert inner is not None
+            assert published.tx_hash == sha256(inner.tx)
+            assert await layer.next_sequence(da.address) == 1
+            third = await da.submit(Blob(ALPHA, b"three"))
+            assert (await layer.blobs(third.height, ALPHA)).blobs[0].blob.data == b"three"
+    async with opened(tmp_path) as layer:
+        first = published.placements[0]
+        assert (await layer.blobs(first.height, ALPHA)).blobs[0].placement == first
 
 
 class Observed(SquareApplication):

@@ -14,16 +14,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from dougong.availability.app import SquareApplication
 from dougong.availability.archive import ArchivedHeader, SquareArchive
+from dougong.availability.bidding import BidPolicy, Published
 from dougong.availability.blob_tx import BLOB_TX_BYTES
 from dougong.availability.client import SquareClient
 from dougong.availability.cosmos_tx import DENOM
 from dougong.availability.fees import base_cost, bytes_used, gas_needed
+from dougong.availability.params import SquareParams
 from dougong.availability.reading import blob_in_shares, holds, shares_at
 from dougong.availability.shares import shares_needed
 from dougong.availability.square import ServedSquare
@@ -82,9 +84,17 @@ class SquareLayer:
         self._under_way: dict[int, asyncio.Task[_ServedBlock]] = {}
         self._room = asyncio.Semaphore(_BUILT_AT_ONCE)
 
-    def client(self, key: Secp256k1Key) -> SquareClient:
+    @property
+    def chain_id(self) -> str:
+        return self.app.chain_id
+
+    @property
+    def params(self) -> SquareParams:
+        return self.app.params
+
+    def client(self, key: Secp256k1Key, policy: BidPolicy | None = None) -> SquareClient:
         """The layer as `DataAvailability` for one account."""
-        return SquareClient(self, key)
+        return SquareClient(self, key, policy)
 
     async def latest(self) -> int:
         return (await self.chain.status()).height
@@ -177,23 +187,21 @@ class SquareLayer:
         """Offers a `BlobTx` that someone signed. Accepted, it survives a restart."""
         return await self.chain.broadcast(raw)
 
-    async def included(self, raw: bytes, signer: bytes, sequence: int, after: int) -> tuple[Placement, ...] | None:
-        """Waits until a transaction that was accepted after height `after` is in a block: the places of its blobs. None when
-        another transaction took its sequence, so that it never will be."""
-        digest, height = sha256(raw), after
-        while True:
-            # The order matters: whatever moved the sequence on is in a block up to `tip`.
-            spent = self.app.next_sequence(signer) > sequence
-            tip = (await self.app.info()).last_height
-            last = tip if spent else max(tip, height + 1)
-            while height < last:
-                height += 1
-                await self.chain.wait_for_height(height)
-                found = (await self._block(height)).placements.get(digest)
-                if found is not None:
-                    return found
-            if spent:
-                return None
+    async def wait_for_height(self, height: int) -> None:
+        await self.chain.wait_for_height(height)
+
+    async def published(self, height: int, blobs: Sequence[Blob], sent: Mapping[bytes, bytes]) -> Published | None:
+        """`Door.published`."""
+        placements = (await self._block(height)).placements
+        digest = next((digest for digest in sent if digest in placements), None)
+        if digest is None:
+            return None
+        return Published(placements[digest], sent[digest] or await self._signed_hash(height, digest))
+
+    async def _signed_hash(self, height: int, digest: bytes) -> bytes:
+        block = await self.chain.block(height)
+        found = next((decode_blob_tx(tx) for tx in block.txs if sha256(tx) == digest), None)
+        return b"" if found is None else sha256(found.tx)
 
     async def keep(self, height: int) -> None:
         """Puts the next height into the archive. Raises `StoreError`."""
