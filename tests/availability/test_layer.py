@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dougong.availability.app import SquareApplication
 from dougong.availability.blob_tx import account_address, make_blob_tx
 from dougong.availability.layer import SquareLayer
-from dougong.availability.pool import PoolLimits
 from dougong.availability.proofs import verify_blob_proof, verify_cell, verify_namespace_data, verify_share_proof
 from dougong.availability.wire import decode_blob_tx
 from dougong.consensus import Genesis, Solo, SoloOptions
@@ -123,8 +123,8 @@ async def test_a_blob_accepted_before_a_restart_is_published_once_after_it(tmp_p
 class Observed(SquareApplication):
     """Lets others look at the moment when it has committed a block and the chain does not know yet."""
 
-    def __init__(self, store: Store, limits: PoolLimits | None = None) -> None:
-        super().__init__(store, limits)
+    def __init__(self, store: Store, *others: Any, **named: Any) -> None:
+        super().__init__(store, *others, **named)
         self.look: Callable[[], Coroutine[None, None, None]] | None = None
         self.looks: list[asyncio.Task[None]] = []
 
