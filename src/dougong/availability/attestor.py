@@ -63,6 +63,9 @@ class Attestor:
         if header.height != self.height + 1:
             raise InvalidInput(f"the next height to check is {self.height + 1}, not {header.height}")
         check_square(header, shares)
+        self._accept(header)
+
+    def _accept(self, header: SquareHeader) -> None:
         with self._store.write() as txn:
             txn.put(ROOTS, height_key(header.height), header.data_root)
         self._append(header.data_root)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -14,13 +15,14 @@ from dougong.stack.events import Report
 from dougong.stack.genesis import Documents
 from dougong.stack.keys import Keyring
 from dougong.stack.metrics import Metrics
+from dougong.stack.parts import SquareParts
 
 __all__ = ["Context"]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Injected everywhere; nothing in it is global."""
+    """Injected everywhere; nothing in it is global. `squares` are DA chains made of other parts than the honest ones."""
 
     config: StackConfig
     disk: Disk
@@ -31,3 +33,4 @@ class Context:
     metrics: Metrics
     report: Report
     log: structlog.typing.FilteringBoundLogger
+    squares: Mapping[str, SquareParts] = field(default_factory=dict)

@@ -38,7 +38,7 @@ DEV_ACCOUNTS = tuple(
     )
 )
 
-_ROLE = re.compile(r"[a-z]+\.[a-z0-9-]+")
+_ROLE = re.compile(r"[a-z]+[0-9]*\.[a-z0-9-]+")
 
 
 class Keyring:

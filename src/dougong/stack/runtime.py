@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -34,6 +34,7 @@ from dougong.stack.events import Event, Report
 from dougong.stack.genesis import settle_genesis
 from dougong.stack.keys import Keyring
 from dougong.stack.metrics import Metrics
+from dougong.stack.parts import SquareParts
 from dougong.stack.rollups import open_rollup
 from dougong.stack.settlements import SettlementChain, open_settlement, start_settlement
 from dougong.stack.squares import Square, open_square
@@ -174,8 +175,15 @@ def _decided(service: ServiceStatus) -> bool:
 
 
 @asynccontextmanager
-async def running(config: StackConfig, report: Report, log: structlog.typing.FilteringBoundLogger) -> AsyncIterator[Stack]:
-    """Starts the stack, and stops it in order when the block ends. Raises `Rejected` if another process runs on `data_dir`,
+async def running(
+    config: StackConfig,
+    report: Report,
+    log: structlog.typing.FilteringBoundLogger,
+    *,
+    squares: Mapping[str, SquareParts] | None = None,
+) -> AsyncIterator[Stack]:
+    """Starts the stack, and stops it in order when the block ends.
+    `squares`: DA chains of other parts (attack drills). Raises `Rejected` if another process runs on `data_dir`,
     `ConfigError` if the port is taken or stack.toml describes other chains than the folder holds."""
     disk = Disk(config.data_dir)
     with disk.locked():
@@ -184,7 +192,7 @@ async def running(config: StackConfig, report: Report, log: structlog.typing.Fil
         documents = settle_genesis(config, disk, keys)
         server = RpcServer.bind(config.api.host, config.api.port, registry=metrics.registry)
         supervisor = Supervisor(log=log, registry=metrics.registry)
-        context = Context(config, disk, keys, documents, server, supervisor, metrics, report, log)
+        context = Context(config, disk, keys, documents, server, supervisor, metrics, report, log, squares or {})
         async with AsyncExitStack() as closing:  # the stores, which close last
             stack = Stack(context, closing)
             server.mount(INFO, Methods(), stack.info)

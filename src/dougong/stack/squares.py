@@ -16,7 +16,6 @@ from prometheus_client import CollectorRegistry
 
 from dougong.availability.app import SquareApplication
 from dougong.availability.archive import SquareArchive
-from dougong.availability.attestor import TABLES, Attestor
 from dougong.availability.client import SquareClient
 from dougong.availability.layer import SquareLayer
 from dougong.consensus.genesis import Genesis
@@ -30,9 +29,11 @@ from dougong.services.fraud_proofs import FRAUD_TABLES, FraudProofs
 from dougong.services.relayer import Relayer, RelayerConfig
 from dougong.services.threads import in_thread
 from dougong.settlement.attestations import AttestationsClient
+from dougong.stack.attestors import open_attestors
 from dougong.stack.config import host_and_port
 from dougong.stack.context import Context
 from dougong.stack.events import Event
+from dougong.stack.parts import HONEST
 from dougong.stack.settlements import SettlementChain
 from dougong.store import Store
 from dougong.types import Attestor as AttestorKey
@@ -67,7 +68,7 @@ class Square:
         # A rollup's floor is unknown, and so everything is kept, until the rollup is up.
         rollups = [rollup for rollup, config in context.config.rollup.items() if config.availability == name]
         self._floors: dict[str, Floor] = dict.fromkeys(rollups, _unknown)
-        self._attestor: AttestorService | None = None
+        self._attestors: list[AttestorService] = []
         self._attested: dict[str, AttestedSquare] = {}
         self._opening = asyncio.Lock()
 
@@ -91,8 +92,12 @@ class Square:
             return self._attested[settlement.name]
 
     async def _attest(self, settlement: SettlementChain, closing: AsyncExitStack) -> AttestedSquare:
-        context, attestor = self._context, await self._attestor_service(closing)
-        attestors = (AttestorKey(attestor.address, ATTESTOR_POWER),)
+        context = self._context
+        if not self._attestors:
+            self._attestors = await open_attestors(context, self.name, self.layer, self.da_id, self.proofs, closing)
+            for number, attestor in enumerate(self._attestors, start=1):
+                self._floors[f"attestor {number}"] = partial(_next_to_check, attestor)
+        attestors = tuple(AttestorKey(attestor.address, ATTESTOR_POWER) for attestor in self._attestors)
         contract = await settlement.deployment.attestations(self.name, self.da_id, attestors)
         settlement.attestations[self.name] = contract
         client = AttestationsClient(settlement.rpc, contract, settlement.transactor(context, f"relayer.{settlement.name}"))
@@ -100,7 +105,7 @@ class Square:
         relayer = Relayer(
             client,
             attestors,
-            {attestor.address: attestor},
+            {attestor.address: attestor for attestor in self._attestors},
             self.da_id,
             RelayerConfig(interval=ATTEST_EVERY_S, poll_s=0.1),
             wanted=attested.height_wanted,
@@ -109,21 +114,6 @@ class Square:
         context.supervisor.add(self.name, f"relayer to {settlement.name}", relayer.run)
         return attested
 
-    async def _attestor_service(self, closing: AsyncExitStack) -> AttestorService:
-        if self._attestor is None:
-            context = self._context
-            store = await in_thread(Store, context.disk.home("availability", self.name, "attestor"), TABLES)
-            closing.callback(store.close)
-            key = context.keys.account(f"attestor.{self.name}")
-            attestor = await in_thread(Attestor, store, key, self.da_id)
-            da = self.client(f"attestor.{self.name}")
-            registry = CollectorRegistry()
-            self._attestor = AttestorService(attestor, da, proofs=self.proofs, poll_s=0.1, registry=registry, log=context.log)
-            context.metrics.join(registry)
-            context.supervisor.add(self.name, "attestor", self._attestor.run)
-            self._floors["attestor"] = partial(_next_to_check, self._attestor)
-        return self._attestor
-
 
 async def open_square(context: Context, name: str, closing: AsyncExitStack) -> Square:
     """Starts the chain and serves it at /name. Whole or not at all."""
@@ -131,7 +121,8 @@ async def open_square(context: Context, name: str, closing: AsyncExitStack) -> S
     genesis = Genesis.parse(context.documents.availability[name])
     home = context.disk.home("availability", name)
     async with AsyncExitStack() as opened:
-        app = await SquareApplication.open(home / "application")
+        parts = context.squares.get(name, HONEST)
+        app = await SquareApplication.open(home / "application", lay_out=parts.lay_out)
         opened.push_async_callback(app.close)
         options = SoloOptions(block_time=config.block_time_ms / 1000)
         chain = await Solo.open(home / "consensus", genesis, context.keys.validator(name), app, options)
@@ -142,7 +133,7 @@ async def open_square(context: Context, name: str, closing: AsyncExitStack) -> S
         store = await in_thread(Store, home / "fraud-proofs", FRAUD_TABLES)
         opened.callback(store.close)
         proofs = await in_thread(FraudProofs, store, layer.header, log=context.log)
-        methods = consensus_methods(genesis.raw, chain).include(availability_methods(layer, chain))
+        methods = consensus_methods(genesis.raw, chain).include(availability_methods(parts.serve(layer), chain))
         methods.include(fraud_proof_methods(proofs))
         context.server.mount(name, methods, chain_health(chain))
         celestia = _celestia(context, name, layer)
