@@ -165,7 +165,10 @@ class BlockState:
         supply = state.tip.supply - self._burnt
         entries = [address + account.pack() for address, account in sorted(self._accounts.items())]
         figures = base_fee.to_bytes(_FEE_BYTES) + supply.to_bytes(_AMOUNT_BYTES)
-        app_hash = sha256(state.tip.app_hash or state.first_hash, data_root, merkle.root(entries), figures)
+        app_hash = state.tip.app_hash or state.first_hash
+        if entries or (base_fee, supply) != (state.tip.base_fee, state.tip.supply):
+            app_hash = sha256(app_hash, data_root, merkle.root(entries), figures)
+        # else nothing changed, and the hash says so: a chain without empty blocks then comes to rest
         return Changes(self._accounts, base_fee, supply, self._used, app_hash)
 
     def _account(self, address: bytes) -> Account:
