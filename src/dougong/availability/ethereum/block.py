@@ -4,7 +4,8 @@
     block.header.transactions                           # sender and versioned hashes, in order
 
 1. The header's fields, as RLP, must hash to the block hash.
-2. The transactions, encoded again, must have the header's transactions root.
+2. The transactions, encoded again, must have the header's transactions root. (Anvil, as of 1.7, hashes blob transactions with
+   their sidecars, and shows these in its answer: then they are encoded so. No other chain can have such a root.)
 3. Of the blob transactions among them the senders are recovered from the signatures.
 4. They must account for all blob gas that the header says was used.
 
@@ -14,7 +15,7 @@ Ethereum yellow paper 4.3; EIP-155, EIP-1559, EIP-2718, EIP-2930, EIP-4399, EIP-
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,22 +90,28 @@ def read_block(answer: object) -> EthereumBlock:
     if not isinstance(answer, dict):
         raise InvalidHeader("a block is a JSON object")
     try:
-        block_hash = data(answer.get("hash"), 32)
-        fields = [_READERS[kind](answer.get(name)) for name, kind in _HEADER]
-        fields += [_READERS[kind](answer[name]) for name, kind in _LATER if answer.get(name) is not None]
-        raw = [encode_transaction(tx) for tx in answer.get("transactions") or []]
-        number, timestamp = quantity(answer["number"]), quantity(answer["timestamp"])
-        blob_gas = quantity(answer.get("blobGasUsed") or "0x0")
+        return _read_block(answer)
+    except InvalidHeader:
+        raise
     except InvalidInput as error:
         raise InvalidHeader(f"a block does not parse: {error}") from error
+
+
+def _read_block(answer: dict[str, Any]) -> EthereumBlock:
+    number, block_hash = quantity(answer.get("number")), data(answer.get("hash"), 32)
+    fields = [_READERS[kind](answer.get(name)) for name, kind in _HEADER]
+    fields += [_READERS[kind](answer[name]) for name, kind in _LATER if answer.get(name) is not None]
     if keccak256(rlp.encode(fields)) != block_hash:
         raise InvalidHeader(f"the header of block {number} does not hash to its block hash")
-    if transactions_root(raw) != data(answer["transactionsRoot"], 32):
+    listed = _values(answer, "transactions")
+    raw = [encode_transaction(tx) for tx in listed]
+    if data(answer["transactionsRoot"], 32) not in (transactions_root(raw), _root_with_sidecars(listed, raw)):
         raise InvalidHeader(f"the transactions of block {number} are not those of its header")
     carriers = tuple(tx for tx in raw if tx[0] == BLOB_TX_TYPE)
     transactions = tuple(_read(tx, number) for tx in carriers)
-    if GAS_PER_BLOB * sum(len(tx.versioned_hashes) for tx in transactions) != blob_gas:
+    if GAS_PER_BLOB * sum(len(tx.versioned_hashes) for tx in transactions) != quantity(answer.get("blobGasUsed") or "0x0"):
         raise InvalidHeader(f"the blobs of block {number} are not those that its header accounts for")
+    timestamp = quantity(answer["timestamp"])
     header = BlobsHeader(number, timestamp * 10**9, block_data_root(transactions), transactions)
     verify_header(header)
     return EthereumBlock(header, block_hash, timestamp, carriers)
@@ -121,6 +128,20 @@ def encode_transaction(tx: object) -> bytes:
     return payload if kind == 0 else bytes([kind]) + payload
 
 
+def _root_with_sidecars(transactions: Sequence[Any], raw: Sequence[bytes]) -> bytes | None:
+    """Anvil's transactions root; None if no transaction shows a sidecar."""
+    if not any("cellProofs" in tx for tx in transactions):
+        return None
+    forms = zip(transactions, raw, strict=True)
+    return transactions_root([_network_form(tx, one) if "cellProofs" in tx else one for tx, one in forms])
+
+
+def _network_form(tx: dict[str, Any], raw: bytes) -> bytes:
+    """EIP-7594: [transaction, wrapper version, blobs, commitments, cell proofs]."""
+    parts: list[rlp.Item] = [1, *([data(one) for one in _values(tx, name)] for name in ("blobs", "commitments", "cellProofs"))]
+    return raw[:1] + rlp.wrapped(raw[1:] + b"".join(rlp.encode(part) for part in parts))
+
+
 def _read(raw: bytes, number: int) -> BlobTransaction:
     (decoded,) = decode_transactions([raw], blobs=True)
     if not isinstance(decoded, TxInfo):
@@ -135,13 +156,13 @@ def _call(tx: dict[str, Any]) -> list[rlp.Item]:
 
 
 def _access_list(tx: dict[str, Any]) -> rlp.Item:
-    return [[data(entry["address"], 20), [data(key, 32) for key in entry["storageKeys"]]] for entry in _list(tx, "accessList")]
+    entries = _list(tx, "accessList")
+    return [[data(entry.get("address"), 20), [data(key, 32) for key in _values(entry, "storageKeys")]] for entry in entries]
 
 
 def _authorizations(tx: dict[str, Any]) -> rlp.Item:
-    names = ("chainId", "address", "nonce", "yParity", "r", "s")
     return [
-        [data(entry[name], 20) if name == "address" else quantity(entry[name]) for name in names]
+        [quantity(entry.get("chainId")), data(entry.get("address"), 20), *_numbers(entry, "nonce", "yParity", "r", "s")]
         for entry in _list(tx, "authorizationList")
     ]
 
@@ -177,7 +198,11 @@ def _dynamic(tx: dict[str, Any]) -> list[rlp.Item]:
 
 
 def _blob_hashes(tx: dict[str, Any]) -> rlp.Item:
-    hashes = tx.get("blobVersionedHashes")
-    if not isinstance(hashes, list):
-        raise InvalidInput("blobVersionedHashes is no list")
-    return [data(one, 32) for one in hashes]
+    return [data(one, 32) for one in _values(tx, "blobVersionedHashes")]
+
+
+def _values(tx: dict[str, Any], name: str) -> list[object]:
+    values = tx.get(name)
+    if not isinstance(values, list):
+        raise InvalidInput(f"{name} is no list")
+    return values

@@ -18,10 +18,11 @@ from dougong.availability.ethereum.block import EthereumBlock
 from dougong.availability.ethereum.fees import measure
 from dougong.availability.ethereum.reading import BlobReader
 from dougong.availability.ethereum.sending import BlobReceipt, BlobSender
-from dougong.availability.kzg.frames import DATA_BYTES_PER_BLOB, blobs_needed, claimed_head, frame, read_head, unframe
+from dougong.availability.kzg.frames import DATA_BYTES_PER_BLOB, blobs_needed, claimed_head, read_head, unframe
 from dougong.availability.kzg.params import BYTES_PER_CELL, MAX_BLOBS_PER_TX
 from dougong.availability.kzg.proofs import placed_blob
 from dougong.availability.kzg.sidecar import make_sidecar
+from dougong.availability.shares import check_blob_format
 from dougong.errors import InvalidBlob, NotFound, Rejected, Unavailable
 from dougong.net.jsonrpc import quantity
 from dougong.types import (
@@ -69,10 +70,10 @@ class EthereumBlobs:
             raise Rejected("this layer only reads: it was given no account to publish with", remedy="configure a key")
         if len(blob.data) > self.max_blob_bytes:
             raise InvalidBlob(f"a blob of {len(blob.data)} bytes is above the {self.max_blob_bytes} that a transaction carries")
-        blobs = await asyncio.to_thread(frame, blob)
+        check_blob_format(blob)
         if blob.signer not in (b"", self._sender.address):
             raise InvalidBlob("a blob's signer is the account that publishes it")
-        sidecar = await asyncio.to_thread(make_sidecar, blobs)
+        sidecar = await asyncio.to_thread(make_sidecar, blob)
         # To itself: nothing but the blobs matters.
         receipt = await self._sender.send_blobs(self._sender.address, b"", sidecar, budget=budget)
         return await self._final(receipt, self._sender.address, sidecar.versioned_hashes)

@@ -36,7 +36,7 @@ from dougong.availability.kzg.proofs import (
 )
 from dougong.availability.kzg.recovery import recover_blob, recover_blobs
 from dougong.availability.kzg.roots import block_data_root, da_id, versioned_hash
-from dougong.availability.kzg.sidecar import make_sidecar
+from dougong.availability.kzg.sidecar import make_sidecar, sidecar_of
 
 __all__ = [
     "DATA_BYTES_PER_BLOB",
@@ -65,6 +65,7 @@ __all__ = [
     "recover_blob",
     "recover_blobs",
     "sampled_columns",
+    "sidecar_of",
     "unframe",
     "unpack",
     "verify_blob_proof",

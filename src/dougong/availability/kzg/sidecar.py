@@ -1,6 +1,6 @@
 """What a blob transaction takes along.
 
-    sidecar = make_sidecar(frame(blob))                 # 290 ms for each EIP-4844 blob on one core
+    sidecar = make_sidecar(Blob(namespace, data))       # 290 ms for each EIP-4844 blob on one core
 
 Source: EIP-4844, EIP-7594 ("Networking").
 """
@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dougong.availability.kzg.frames import frame
 from dougong.availability.kzg.library import cells_and_proofs, commit
 from dougong.availability.kzg.roots import versioned_hash
-from dougong.types import BlobSidecar
+from dougong.types import Blob, BlobSidecar
 
-__all__ = ["make_sidecar"]
+__all__ = ["make_sidecar", "sidecar_of"]
 
 
-def make_sidecar(blobs: Sequence[bytes]) -> BlobSidecar:
-    """Commitments, versioned hashes and cell proofs of these blobs. Raises `InvalidInput` for what is no blob."""
+def make_sidecar(blob: Blob) -> BlobSidecar:
+    """The blob framed, with commitments, versioned hashes and cell proofs. Raises `InvalidBlob` for one that cannot be
+    published."""
+    return sidecar_of(frame(blob))
+
+
+def sidecar_of(blobs: Sequence[bytes]) -> BlobSidecar:
+    """The same for any EIP-4844 blobs. Raises `InvalidInput` for what is none."""
     commitments = tuple(commit(blob) for blob in blobs)
     proofs = tuple(proof for blob in blobs for proof in cells_and_proofs(blob)[1])
     return BlobSidecar(tuple(blobs), commitments, tuple(versioned_hash(one) for one in commitments), proofs)
