@@ -36,7 +36,7 @@ from dougong.consensus.genesis import Genesis
 from dougong.consensus.header import Header
 from dougong.crypto import merkle
 from dougong.crypto.hashing import sha256
-from dougong.errors import Divergence, InvalidHeader, InvalidInput, StoreCorrupt
+from dougong.errors import Divergence, InvalidHeader, InvalidInput, NotFound, StoreCorrupt
 from dougong.store import Store, height_key
 from dougong.types import MerkleProof, SignedHeader, Validator
 
@@ -125,6 +125,27 @@ def verify_first(genesis: Genesis, block: LightBlock) -> None:
         raise InvalidHeader("the first header is older than the genesis document, or has a predecessor")
 
 
+@dataclass(frozen=True, slots=True)
+class TrustedHeader:
+    """A header that one trusts by its hash: where to start on a chain whose beginning is too long ago, or not to be had."""
+
+    chain_id: str
+    height: int
+    hash: bytes
+
+
+def verify_start(start: Genesis | TrustedHeader, block: LightBlock) -> None:
+    """Raises `InvalidHeader` unless `block` is where one starts."""
+    if isinstance(start, Genesis):
+        verify_first(start, block)
+    elif (block.header.height, block.header.hash()) != (start.height, start.hash):
+        raise InvalidHeader(
+            f"header {block.header.height} of {start.chain_id} has the hash {block.header.hash().hex()}, not the trusted "
+            f"{start.hash.hex()} of height {start.height}",
+            remedy="check the trusted height and hash, and the node's URL",
+        )
+
+
 def verify_next(trusted: LightBlock, block: LightBlock) -> None:
     """Raises `InvalidHeader` unless `block` follows directly upon `trusted`."""
     header = block.header
@@ -163,7 +184,7 @@ class LightClient:
 
     def __init__(
         self,
-        genesis: Genesis,
+        genesis: Genesis | TrustedHeader,
         fetch: Fetch,
         *,
         store: Store | None = None,
@@ -171,6 +192,7 @@ class LightClient:
     ) -> None:
         """Raises `StoreCorrupt` if the store holds a header that does not read."""
         self.genesis = genesis
+        self._first = 1 if isinstance(genesis, Genesis) else genesis.height
         self._fetch = fetch
         self._store = store
         self._options = options or LightOptions()
@@ -181,8 +203,9 @@ class LightClient:
         if store is not None:
             for _, value in [*store.items(TABLE, limit=1), *store.items(TABLE, reverse=True, limit=self._options.kept - 1)]:
                 self._add(self._read(value))
-        if 1 in self._trusted:
-            verify_first(genesis, self._trusted[1])
+        start = self._kept(self._first)
+        if start is not None:
+            verify_start(genesis, start)
 
     @property
     def height(self) -> int:
@@ -231,12 +254,12 @@ class LightClient:
         theirs = self._parse(other, height)
         if theirs.header.hash() == ours.header.hash():
             return
-        if height == 1:
-            verify_first(self.genesis, theirs)
+        if height == self._first:
+            verify_start(self.genesis, theirs)
         else:
             aside = LightClient(self.genesis, fetch, options=self._options)
-            aside._add(await self._block(1, fetch))
-            if height > 3:  # from a header that is not next to it: the fork may have begun before
+            aside._add(await self._block(self._first, fetch))
+            if height > self._first + 2:  # from a header that is not next to it: the fork may have begun before
                 aside._add(self._below(height - 1))
             theirs = await aside._block(height, fetch)
             if theirs.header.hash() == ours.header.hash():
@@ -246,18 +269,26 @@ class LightClient:
     async def _block(self, height: int, fetch: Fetch) -> LightBlock:
         if height < 1:
             raise InvalidInput(f"there is no header {height}")
-        kept = None
-        if height not in self._trusted and self._store is not None:
-            kept = self._store.get(TABLE, height_key(height)) if height < 1 << 63 else None
+        kept = self._kept(height)
         if kept is not None:
-            self._add(self._read(kept))
-        if height in self._trusted:
-            return self._trusted[height]
-        if not self._heights:
-            first = await self._get(1, fetch)
-            verify_first(self.genesis, first)
-            self._keep(first)
+            return kept
+        if self._kept(self._first) is None:
+            start = await self._get(self._first, fetch)
+            verify_start(self.genesis, start)
+            self._keep(start)
+        if height < self._heights[0]:
+            raise NotFound(
+                f"header {height} lies below the trusted header {self._heights[0]}", remedy="trust an earlier header by its hash"
+            )
         return await self._reach(height, fetch)
+
+    def _kept(self, height: int) -> LightBlock | None:
+        """A header that was verified before."""
+        if height not in self._trusted and self._store is not None and height < 1 << 63:
+            stored = self._store.get(TABLE, height_key(height))
+            if stored is not None:
+                self._add(self._read(stored))
+        return self._trusted.get(height)
 
     async def _reach(self, target: int, fetch: Fetch) -> LightBlock:
         """Verifies `target` from the nearest trusted header below, halving the way where that one is too far."""

@@ -33,6 +33,7 @@ __all__ = ["AnswerTooLarge", "JsonRpc", "LimitExceeded", "NotJsonRpc", "RpcError
 T = TypeVar("T")
 QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 TOO_MANY_REQUESTS, ONE_HOUR = 429, 3_600
+FORBIDDEN = frozenset({401, 403})
 BUSY = frozenset({502, 503, 504})
 LONGEST_PAUSE = 10.0  # seconds that a node may ask for before the next attempt
 REVERTED = 3  # the code that nodes give to a reverted eth_call or eth_estimateGas
@@ -74,7 +75,9 @@ class JsonRpc:
         attempts: int = 4,
         max_bytes: int = 64 << 20,
         transport: httpx.AsyncBaseTransport | None = None,
+        token: str = "",
     ) -> None:
+        """With a `token`, each request bears it."""
         self.url = url
         self._attempts = attempts
         self._max_bytes = max_bytes
@@ -83,7 +86,7 @@ class JsonRpc:
         self._http = httpx.AsyncClient(
             timeout=timeout,
             transport=transport,
-            headers={"accept-encoding": "identity"},
+            headers={"accept-encoding": "identity"} | ({"authorization": f"Bearer {token}"} if token else {}),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
             verify=url.startswith("https"),  # reading the certificates costs 20 ms, for nothing without TLS
         )
@@ -175,6 +178,8 @@ class JsonRpc:
         if status == TOO_MANY_REQUESTS:
             seconds = min(int(pause), ONE_HOUR) if pause.isascii() and pause.isdecimal() and len(pause) < 10 else 1
             raise LimitExceeded(f"{self.url} takes no more requests from here now", float(seconds))
+        if status in FORBIDDEN:
+            raise Rejected(f"{self.url} refuses {what}: HTTP status {status}", remedy="check the token")
         if status in BUSY:
             raise Unavailable(f"{self.url} is not serving {what} now: HTTP status {status}")
         try:

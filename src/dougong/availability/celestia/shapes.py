@@ -33,6 +33,7 @@ from dougong.errors import InvalidInput
 from dougong.types import HASH_BYTES, Blob, MerkleProof, Namespace, NamespaceRow, NmtProof, ShareProof, ShareRowProof, SquareCell
 
 _WIDTH = 2 * MAX_SQUARE_SIZE
+_LEAVES = 1 << 31  # of a tree over roots, or over a block's transactions
 _DEPTH = 64  # siblings in any proof of these trees; twice what the widest square needs
 
 
@@ -118,8 +119,8 @@ def merkle_proof_json(leaf: bytes, proof: MerkleProof) -> dict[str, object]:
 def read_merkle_proof(value: object) -> MerkleProof:
     shape = read_object(value, "a Merkle proof")
     return MerkleProof(
-        read_integer(shape.get("index", 0), "a proof's index", 0, 2 * _WIDTH),
-        read_integer(shape.get("total", 0), "a proof's total", 0, 2 * _WIDTH),
+        read_integer(shape.get("index", 0), "a proof's index", 0, _LEAVES),
+        read_integer(shape.get("total", 0), "a proof's total", 0, _LEAVES),
         tuple(
             read_base64(aunt, "a proof's sibling", HASH_BYTES)
             for aunt in read_list(shape.get("aunts"), "a proof's siblings", _DEPTH)
