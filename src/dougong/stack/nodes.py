@@ -129,7 +129,7 @@ async def _embedded(
 class MeteredNode:
     """A verifying node and what it has spent. `batch_bytes` are the blobs' own, `share_bytes` the shares' that hold them."""
 
-    def __init__(self, node: VerifyingNode, source: _Counted, square: NodeClient, meter: Meter) -> None:
+    def __init__(self, node: VerifyingNode, source: _Counted, square: RemoteSquare, meter: Meter) -> None:
         self.node = node
         self._source = source
         self._square = square
@@ -138,9 +138,11 @@ class MeteredNode:
 
     async def reach(self, height: int) -> None:
         """Returns once block `height` is derived, and each claim on what is derived was compared. Raises `Divergence` for the
-        first claim that is not true."""
+        first claim that is not true, `ChainRejected` if a batch lies on a DA block that is proven bad."""
         while True:
+            await self._square.hear()
             await self.node.catch_up()
+            self._square.rejections.check(self._source.highest)
             if self.node.alarms:
                 raise self.node.alarms[0]
             if self.node.follower.position.number >= height:
@@ -158,7 +160,7 @@ class MeteredNode:
             "batch_bytes": self._source.batch_bytes,
             "share_bytes": self._source.share_bytes,
             "claims_checked": 0 if self.node.claims is None else self.node.claims.checked,
-            "bytes_received": self._square.bytes_received + self._meter.received,
+            "bytes_received": self._square.peers.bytes_received + self._meter.received,
             "seconds": round(time.perf_counter() - self._started, 3),
         }
 
@@ -199,7 +201,7 @@ async def verifying_node(api: str, trust: Trust, name: str, folder: Path) -> Asy
         closing.push_async_callback(verifying.close)
         if verifying.evm.genesis_hash.hex() != rollup.state:
             raise Divergence(f"{name}'s genesis document makes the block {verifying.evm.genesis_hash.hex()}, not {rollup.state}")
-        yield MeteredNode(verifying, counted, node, meter)
+        yield MeteredNode(verifying, counted, square, meter)
 
 
 async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str, object]:
@@ -221,6 +223,7 @@ class _Counted:
 
     def __init__(self, source: BatchSource) -> None:
         self._source = source
+        self.highest = 0
         self.batch_bytes = 0
         self.share_bytes = 0
 
@@ -232,6 +235,7 @@ class _Counted:
 
     async def data(self, reference: BatchReference) -> bytes | None:
         data = await self._source.data(reference)
+        self.highest = max(self.highest, 0 if reference.placement is None else reference.placement.height)
         self.batch_bytes += len(data or b"")
         self.share_bytes += 0 if reference.placement is None else SHARE_BYTES * reference.placement.share_count
         return data
