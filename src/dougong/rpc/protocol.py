@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ import structlog
 from dougong.errors import InvalidInput
 from dougong.net.codes import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, LIMIT_EXCEEDED, METHOD_NOT_FOUND, PARSE_ERROR
 from dougong.rpc.errors import RpcError, error_of
+from dougong.rpc.throttle import Client
 
 __all__ = ["Limits", "Method", "Methods", "Observer", "Param", "answer"]
 
@@ -114,22 +116,26 @@ class Observer(Protocol):
     def __call__(self, method: str, outcome: str, seconds: float) -> None: ...
 
 
-async def answer(methods: Methods, body: bytes, limits: Limits, observe: Observer | None = None) -> bytes | None:
-    """The reply to a request's body, or None when nothing is to be answered. Never raises for any bytes."""
+async def answer(
+    methods: Methods, body: bytes, limits: Limits, observe: Observer | None = None, client: Client | None = None
+) -> bytes | None:
+    """The reply to a request's body, or None when nothing is to be answered. Never raises for any bytes. `client` pays."""
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         return _failure(None, RpcError(PARSE_ERROR, f"parse error: {error}"))
     if not isinstance(request, list):
-        return await _answer_one(methods, request, observe)
+        return await _answer_one(methods, request, observe, client)
     if not request:
         return _failure(None, RpcError(INVALID_REQUEST, "empty batch"))
     if len(request) > limits.batch:
         return _failure(None, RpcError(LIMIT_EXCEEDED, f"batch of {len(request)} calls: the limit is {limits.batch}"))
-    return await _answer_batch(methods, request, limits, observe)
+    return await _answer_batch(methods, request, limits, observe, client)
 
 
-async def _answer_batch(methods: Methods, batch: list[object], limits: Limits, observe: Observer | None) -> bytes | None:
+async def _answer_batch(
+    methods: Methods, batch: list[object], limits: Limits, observe: Observer | None, client: Client | None
+) -> bytes | None:
     """Calls run concurrently, in the order in which they came as far as they start; replies keep that order."""
     replies: list[bytes | None] = [None] * len(batch)
     waiting = iter(range(len(batch)))
@@ -139,7 +145,7 @@ async def _answer_batch(methods: Methods, batch: list[object], limits: Limits, o
     async def work() -> None:
         nonlocal room
         for index in waiting:
-            reply = await _answer_one(methods, batch[index], observe, refusal=full if room < 0 else None)
+            reply = await _answer_one(methods, batch[index], observe, client, refusal=full if room < 0 else None)
             if reply is not None:
                 room -= len(reply)
                 replies[index] = reply
@@ -152,7 +158,7 @@ async def _answer_batch(methods: Methods, batch: list[object], limits: Limits, o
 
 
 async def _answer_one(
-    methods: Methods, request: object, observe: Observer | None, *, refusal: RpcError | None = None
+    methods: Methods, request: object, observe: Observer | None, client: Client | None, *, refusal: RpcError | None = None
 ) -> bytes | None:
     if not isinstance(request, dict):
         return _failure(None, RpcError(INVALID_REQUEST, "invalid request: not an object"))
@@ -172,8 +178,11 @@ async def _answer_one(
             raise refusal
         if method is None:
             raise RpcError(METHOD_NOT_FOUND, f"the method {name[:80]} does not exist/is not available")
-        result = await method.handler(*method.bind(given))
-        reply = orjson.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}) if wants_reply else None
+        arguments = method.bind(given)
+        async with _metered(client, name) as spent:
+            result = await method.handler(*arguments)
+            reply = orjson.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}) if wants_reply else None
+            spent(len(reply or b""))
     except Exception as error:
         failure = error_of(error)
         outcome = str(failure.code)
@@ -183,6 +192,10 @@ async def _answer_one(
     if observe is not None:
         observe(name if method is not None else "unknown", outcome, time.perf_counter() - started)
     return reply
+
+
+def _metered(client: Client | None, name: str) -> AbstractAsyncContextManager[Callable[[int], None]]:
+    return nullcontext(lambda size: None) if client is None else client.call(name)
 
 
 def _is_id(value: object) -> bool:

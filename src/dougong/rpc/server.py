@@ -9,7 +9,8 @@
 
 What an attacker can do with a socket: send what it likes. A head or body over the limit is refused before it is read to its
 end, one that trickles is cut off, more requests than the limit get 503, and nothing that arrives makes anything but a JSON-RPC
-error. What this cannot stop is a flood from many addresses: a server that is open to the world wants a proxy in front.
+error. Nobody takes more than one client's part of it (`rpc/throttle.py`): 429 for his requests beyond. What this cannot stop is a
+flood from many addresses: a server that is open to the world wants a proxy in front, and then `proxies` names it.
 Methods are reads or take signed transactions, so other sites' pages may call them (CORS): there is no session to ride on.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -33,6 +34,7 @@ from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
 from dougong.rpc.errors import RpcError
 from dougong.rpc.listening import listen, read_body, serve
 from dougong.rpc.protocol import Limits, Methods, answer
+from dougong.rpc.throttle import Client, ClientLimits, Throttle, TooMany, address_of
 
 __all__ = ["Health", "RpcServer"]
 
@@ -50,12 +52,17 @@ class RpcServer:
         max_requests: int = 512,
         registry: CollectorRegistry | None = None,
         origins: tuple[str, ...] = ("*",),
+        clients: ClientLimits | None = None,
+        proxies: Collection[str] = (),
     ) -> None:
-        """`max_requests` is how many requests may be under way at a time, `origins` whose pages may call (CORS)."""
+        """`max_requests` is how many requests may be under way at a time, `origins` whose pages may call (CORS), `clients` what
+        one client may take, `proxies` whose X-Forwarded-For is believed."""
         self._listener = listener
         self._limits = limits or Limits()
         self._max_requests = max_requests
         self._under_way = 0
+        self._throttle = Throttle(clients)
+        self._proxies = frozenset(proxies)
         self._registry = registry or CollectorRegistry()
         self._chains: dict[str, tuple[Methods, Health]] = {}
         self._calls = Counter(
@@ -88,9 +95,19 @@ class RpcServer:
         max_requests: int = 512,
         registry: CollectorRegistry | None = None,
         origins: tuple[str, ...] = ("*",),
+        clients: ClientLimits | None = None,
+        proxies: Collection[str] = (),
     ) -> RpcServer:
         """Takes the address at once (port 0: any free one). Raises `ConfigError` naming it when that is not possible."""
-        return cls(listen(host, port), limits=limits, max_requests=max_requests, registry=registry, origins=origins)
+        return cls(
+            listen(host, port),
+            limits=limits,
+            max_requests=max_requests,
+            registry=registry,
+            origins=origins,
+            clients=clients,
+            proxies=proxies,
+        )
 
     @property
     def address(self) -> tuple[str, int]:
@@ -147,25 +164,33 @@ class RpcServer:
             return _refusal(415, INVALID_REQUEST, "the content type must be application/json")
         if self._under_way >= self._max_requests:
             return _refusal(503, LIMIT_EXCEEDED, f"more than {self._max_requests} requests are under way: try again")
+        peer = "" if request.client is None else request.client.host
+        client = self._throttle.client(address_of(peer, request.headers.get("x-forwarded-for", ""), self._proxies))
         self._under_way += 1
         try:
-            try:
-                async with asyncio.timeout(self._limits.body_seconds):
-                    body = await read_body(request, self._limits.request_bytes)
-            except TimeoutError:
-                return _refusal(408, INVALID_REQUEST, f"the body did not arrive within {self._limits.body_seconds} s")
-            except ClientDisconnect:
-                return Response(status_code=400)
-            if body is None:
-                return _refusal(413, INVALID_REQUEST, f"the body is over {self._limits.request_bytes} bytes")
-
-            def observe(method: str, outcome: str, seconds: float) -> None:
-                self._calls.labels(name, method, outcome).inc()
-                self._seconds.labels(name, method).observe(seconds)
-
-            reply = await answer(found[0], body, self._limits, observe)
+            with client.request():
+                return await self._answered(request, name, found[0], client)
+        except TooMany as error:
+            return _refused(429, error, retry_after=error.retry_after)
         finally:
             self._under_way -= 1
+
+    async def _answered(self, request: Request, name: str, methods: Methods, client: Client) -> Response:
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                body = await read_body(request, self._limits.request_bytes)
+        except TimeoutError:
+            return _refusal(408, INVALID_REQUEST, f"the body did not arrive within {self._limits.body_seconds} s")
+        except ClientDisconnect:
+            return Response(status_code=400)
+        if body is None:
+            return _refusal(413, INVALID_REQUEST, f"the body is over {self._limits.request_bytes} bytes")
+
+        def observe(method: str, outcome: str, seconds: float) -> None:
+            self._calls.labels(name, method, outcome).inc()
+            self._seconds.labels(name, method).observe(seconds)
+
+        reply = await answer(methods, body, self._limits, observe, client)
         return Response(status_code=204) if reply is None else Response(reply, media_type="application/json")
 
     def _no_chain(self, name: str) -> Response:
@@ -179,7 +204,13 @@ def _json(status: int, body: object) -> Response:
 
 
 def _refusal(status: int, code: int, message: str) -> Response:
-    response = _json(status, {"jsonrpc": "2.0", "id": None, "error": RpcError(code, message).to_json()})
+    return _refused(status, RpcError(code, message))
+
+
+def _refused(status: int, error: RpcError, *, retry_after: int | None = None) -> Response:
+    response = _json(status, {"jsonrpc": "2.0", "id": None, "error": error.to_json()})
+    if retry_after is not None:
+        response.headers["retry-after"] = str(retry_after)
     if status in (408, 413):  # the rest of the body may never end
         response.headers["connection"] = "close"
     return response
