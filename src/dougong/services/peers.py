@@ -61,12 +61,13 @@ _SMOOTHING = 0.2
 @dataclass(frozen=True, slots=True)
 class PeerConfig:
     """Seconds: `timeout_s` for an answer, `hedge_s` before another peer is asked beside, `backoff_s` the first pause after a
-    failure, `ban_s` how long a peer is dropped the first time."""
+    failure, `ban_s` how long a peer is dropped the first time, `watch_s` between two questions for proofs of bad encoding."""
 
     timeout_s: float = 10.0
     hedge_s: float = 1.0
     backoff_s: float = 1.0
     ban_s: float = 3_600.0
+    watch_s: float = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -214,9 +215,11 @@ class PeerSet:
         raise _verdict(errors)
 
     async def survey(self, request: Request[T]) -> dict[Peer, T]:
-        """What each peer says, of those that answer in time: within `hedge_s` of the one before. Raises as `ask` does when none
-        answers."""
-        tasks = {asyncio.create_task(self.attempt(peer, request)): peer for peer in self.order()}
+        """What each peer says, of those that have not just failed and that answer in time: within `hedge_s` of the one before.
+        Raises as `ask` does when none answers."""
+        now, present = self._clock(), self.order()
+        well = [peer for peer in present if peer.not_before <= now] or present
+        tasks = {asyncio.create_task(self.attempt(peer, request)): peer for peer in well}
         answers: dict[Peer, T] = {}
         errors: list[DougongError] = []
         waiting = set(tasks)

@@ -21,7 +21,7 @@ from dougong.services.records import pack, unpack
 from dougong.services.threads import in_thread
 from dougong.store import Store, height_key
 
-__all__ = ["REJECTED_TABLE", "ChainRejected", "Rejection", "Rejections"]
+__all__ = ["BAD_ENCODING", "FORK", "REJECTED_TABLE", "ChainRejected", "Rejection", "Rejections"]
 
 REJECTED_TABLE = "rejected"
 BAD_ENCODING, FORK = "bad encoding", "fork"
@@ -29,8 +29,8 @@ BAD_ENCODING, FORK = "bad encoding", "fork"
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why the header at `height` is rejected: `kind` in two words, `why` in a sentence, and the `evidence` as JSON (a proof of
-    bad encoding, or both signed headers of a fork)."""
+    """Why the header at `height` is rejected: its `kind` ("bad encoding" or "fork"), `why` in a sentence, and the `evidence`: a
+    proof of bad encoding in hex, or both signed headers in the node API's JSON."""
 
     height: int
     kind: str

@@ -6,7 +6,8 @@
 
 What is checked, in this order, for every answer:
 
-1. the height is not rejected for ever (services/rejections.py);
+1. neither the height nor one below is rejected for ever (services/rejections.py), nor do peers prove that it must be
+   (services/fraud_watch.py);
 2. the genesis document has the hash that is trusted;
 3. the header follows, by its validators' signatures, from the genesis document (consensus/light.py);
 4. the data root is transaction 0 of that header's block;
@@ -42,6 +43,7 @@ from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import Divergence, DougongError, InvalidHeader, InvalidInput, InvalidProof, NotFound, Rejected, Unavailable
 from dougong.net.codec import to_json
 from dougong.net.node import NodeClient
+from dougong.services.fraud_watch import FraudWatch
 from dougong.services.peers import GARBAGE, PEER_TABLE, Peer, PeerConfig, PeerSet
 from dougong.services.rejections import BAD_ENCODING, REJECTED_TABLE, Rejection, Rejections
 from dougong.services.remote_account import RemoteAccount
@@ -103,6 +105,7 @@ class RemoteSquare:
         self._light = LightClient(genesis, peers.first.signed_header, store=store, options=options)
         self._headers: OrderedDict[int, SquareHeader] = OrderedDict()
         self._compared = 0
+        self._watch = FraudWatch(peers, self.rejections, self._header_from, every_s=peers.config.watch_s)
         self._account = None if key is None else RemoteAccount(peers.first, genesis, key, self, poll_s=poll_s)
 
     @classmethod
@@ -139,13 +142,16 @@ class RemoteSquare:
         if kept is not None:
             return kept
 
-        async def verified(node: NodeClient) -> SquareHeader:
-            signed = await self._light.header(height, node.signed_header)
-            found, proof = await node.data_header(height)
-            await in_thread(_check_data_header, signed, found, proof)
-            return found
+        return self._keep(await self._ask(height, lambda node: self._header_from(node, height)))
 
-        return self._keep(await self._ask(height, verified))
+    async def _header_from(self, node: NodeClient, height: int) -> SquareHeader:
+        kept = self._headers.get(height)
+        if kept is not None:
+            return kept
+        signed = await self._light.header(height, node.signed_header)
+        found, proof = await node.data_header(height)
+        await in_thread(_check_data_header, signed, found, proof)
+        return found
 
     async def headers(self, first: int, last: int) -> list[SquareHeader]:
         """Of every height from `first` to `last`, in a few round trips: signatures are checked on the last one only."""
@@ -250,6 +256,7 @@ class RemoteSquare:
         """Asks for something under headers up to `height`. Raises `ChainRejected`, now or when the answer brings a fork."""
         if not 1 <= height < _HIGHEST:
             raise NotFound(f"there is no block {height}")
+        await self._watch.look()
         self.rejections.check(height)
 
         async def watched(node: NodeClient) -> T:
@@ -326,6 +333,8 @@ class RemoteSquare:
             return shares
 
         # Of a badly encoded square an honest node has no better shares: it pays half as much as a liar.
+        await self._watch.look()
+        self.rejections.check(height)
         return await self.peers.ask(verified, timeout_s=_WHOLE_SQUARE_S, points=GARBAGE)
 
     # --- what nothing proves ----------------------------------------------------------------------------------------------
