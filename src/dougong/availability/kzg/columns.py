@@ -1,11 +1,11 @@
 """Columns: which a node keeps, how many a sampler asks for, and what they tell.
 
     >>> get_custody_groups(0, CUSTODY_REQUIREMENT)
-    []
+    [1, 17, 87, 102]
     >>> columns_needed(0.99)
     7
     >>> round(column_confidence(SAMPLES_PER_SLOT), 4)
-    0.9972
+    0.9973
 
 A block's blobs are the rows of a matrix, their 128 cells its columns; a node has a column whole or not at all. Any 64 columns
 recover everything, so whoever withholds must withhold 65, and leaves 63 to be found. Distinct random columns then all lie
