@@ -6,20 +6,27 @@ sense, `NotFound`, `StoreError` and its kinds, and others where a docstring says
 
 from collections.abc import Sequence
 
+from typing_extensions import Buffer
+
 def keccak256(data: bytes) -> bytes: ...
 
 # --- availability (rust/square) -------------------------------------------------------------------------------------
 
 class ExtendedSquare:
     """An original square of k x k shares, twice extended, with all its roots. `axis` is 0 for rows and 1 for columns; an index
-    outside the 2k x 2k cells raises `IndexError`. Nodes and roots are 90 bytes."""
+    outside the 2k x 2k cells raises `IndexError`. Nodes and roots are 90 bytes.
 
-    def __init__(self, original: bytes) -> None:
+    `memoryview(square)` shows all 4k² cells, 512 bytes each, row by row, without copying them; it is read-only and keeps the
+    square alive. What takes a `Buffer` takes any contiguous one (bytes, bytearray, memoryview, mmap) without copying it first; do
+    not write to it meanwhile."""
+
+    def __init__(self, original: Buffer) -> None:
         """Extends and hashes on all cores. `original` is the k² shares, row by row. Raises `ValueError` when its size is
         not that of a square whose width is a power of two up to 512, or its namespaces are out of order."""
 
+    def __buffer__(self, flags: int, /) -> memoryview: ...
     @staticmethod
-    def from_cells(cells: bytes) -> ExtendedSquare:
+    def from_cells(cells: Buffer) -> ExtendedSquare:
         """A square of 4k² cells AS THEY ARE, row by row: hashed, not extended, and not checked to be codewords. What a dishonest
         producer commits to, for attack drills and tests; never for a square that is to be trusted. Raises as the constructor."""
 
@@ -53,12 +60,18 @@ class ExtendedAxis:
         """As `ExtendedSquare.prove_namespace`."""
 
 def repair_square(
-    cells: Sequence[bytes | None], row_roots: Sequence[bytes], column_roots: Sequence[bytes]
+    cells: Sequence[bytes | None] | Buffer,
+    row_roots: Sequence[bytes],
+    column_roots: Sequence[bytes],
+    present: Buffer | None = None,
 ) -> ExtendedSquare | tuple[int, int, list[bytes | None], list[list[bytes] | None]] | int:
-    """The square from its 4k² cells, row by row, None where missing, under its roots. Or (axis, index, shares, nodes) of an axis
-    that is badly encoded: its cells known before it was solved, and for those whose crossing axis was solved the nodes that prove
-    them under that axis' root; or the number of cells known in the end where they do not suffice. Raises `ValueError` for wrong
-    shapes."""
+    """The square from its 4k² cells, row by row, under its roots: never any other square. `cells` is a sequence with None where a
+    cell is missing; or, with `present`, one buffer of all of them, of which those are given whose byte in `present` (4k² of
+    them) is not zero.
+
+    Or (axis, index, shares, nodes) of an axis that is badly encoded: its cells known before it was solved, and for those whose
+    crossing axis was solved the nodes that prove them under that axis' root; or the number of cells known in the end where they
+    do not suffice. Raises `ValueError` for wrong shapes."""
 
 def axis_root(k: int, axis: int, index: int, shares: Sequence[bytes | None]) -> bytes | None:
     """The root that row (`axis` 0) or column (1) `index` of a square has if it is well encoded: the codeword through the first k

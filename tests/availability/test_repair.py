@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
 import random
+from collections.abc import Callable
 from hashlib import shake_256
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dougong._native import ExtendedSquare, repair_square
 from dougong.availability import BadEncoding, NotEnoughShares, ServedSquare, data_root
 from dougong.availability.namespaces import PARITY
 from dougong.availability.nmt import leaf_node, root_of_nodes
@@ -118,6 +122,74 @@ def test_a_codeword_under_another_root_is_evidence_too() -> None:
         ServedSquare.repair(header, cells)
     assert (caught.value.axis, caught.value.index) == (0, 3)
     assert caught.value.shares == (None,) * K + tuple(CELLS[3 * WIDTH + K : 4 * WIDTH])
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_no_cells_give_another_square(data: st.DataObject) -> None:
+    """Cells changed, exchanged and hidden by an adversary: the square, or evidence that shows a fault, or not enough."""
+    cells: list[bytes | None] = list(CELLS)
+    places = st.integers(0, len(CELLS) - 1)
+    for place in data.draw(st.lists(places, max_size=8)):
+        cells[place] = data.draw(st.binary(min_size=512, max_size=512) | places.map(CELLS.__getitem__))
+    for line in data.draw(st.lists(st.integers(0, 2 * WIDTH - 1), max_size=WIDTH)):
+        for at in range(WIDTH):
+            cells[(at * WIDTH + line - WIDTH) if line >= WIDTH else (line * WIDTH + at)] = None
+    roots = (SERVED.header.row_roots, SERVED.header.column_roots)
+    repaired = repair_square(cells, *roots)
+    if isinstance(repaired, tuple):
+        axis, index, shares, _ = repaired
+        codeword = SERVED.extended.axis(axis, index)
+        assert any(share not in (None, right) for share, right in zip(shares, codeword, strict=True))
+    elif isinstance(repaired, int):
+        assert len(cells) - cells.count(None) <= repaired < len(cells)
+    else:
+        assert memoryview(repaired) == b"".join(CELLS)
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray, memoryview])
+def test_buffers_are_taken_and_lent(make: Callable[[bytes], bytearray | memoryview]) -> None:
+    original, whole = make(b"".join(SHARES)), b"".join(CELLS)
+    extended = ExtendedSquare(original)
+    assert extended.data_root() == SERVED.header.data_root
+    view = memoryview(extended)
+    assert view.readonly
+    assert view == whole
+    del extended
+    assert view[-512:] == CELLS[-1], "a view keeps its square"
+    present = bytes(n % WIDTH % 2 for n in range(len(CELLS)))
+    holes = b"".join(cell if there else b"\xee" * 512 for cell, there in zip(CELLS, present, strict=True))
+    repaired = ServedSquare.repair(SERVED.header, make(holes), present)
+    assert memoryview(repaired.extended) == whole
+    with pytest.raises(NotEnoughShares):
+        ServedSquare.repair(SERVED.header, make(whole), bytes(len(CELLS)))
+    assert ExtendedSquare.from_cells(make(whole)).data_root() == SERVED.header.data_root
+
+
+def test_squares_come_from_mapped_files(tmp_path: Path) -> None:
+    path = tmp_path / "square"
+    path.write_bytes(b"".join(SHARES))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert ExtendedSquare(mapped).data_root() == SERVED.header.data_root
+
+
+def test_wrong_buffers_are_refused() -> None:
+    whole, header = bytearray(b"".join(CELLS)), SERVED.header
+    everything = bytes([1]) * len(CELLS)
+    cases: list[tuple[bytearray | memoryview, bytes]] = [
+        (whole, everything[1:]),
+        (whole, everything + b"\1"),
+        (whole, b""),
+        (whole[:-1], everything),
+        (bytearray(), b""),
+        (whole[: 512 * 16], everything[:16]),
+        (memoryview(whole)[::2], everything[: len(CELLS) // 2]),
+    ]
+    for cells, present in cases:
+        with pytest.raises(InvalidInput):
+            ServedSquare.repair(header, cells, present)
+    with pytest.raises(ValueError, match="contiguous"):
+        ExtendedSquare(memoryview(whole)[::-1])
 
 
 def test_wrong_shapes_are_refused() -> None:

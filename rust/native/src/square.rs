@@ -1,10 +1,13 @@
-//! Bindings of `dougong-square`. Long calls release the GIL; malformed arguments raise `ValueError`.
+//! Bindings of `dougong-square`. Long calls release the GIL; malformed arguments raise `ValueError`. Shares go in and out without
+//! being copied here: in as whatever lends its memory (the buffer protocol), out as a view of the square's own.
 
 use dougong_square::nmt::{NODE, Node};
 use dougong_square::{
     Axis, ExtendedSquare, NAMESPACE, RepairError, Repaired, SHARE, SquareError, axis_root, repair,
 };
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList};
@@ -33,6 +36,20 @@ pub fn axis_of(axis: u8) -> PyResult<Axis> {
         1 => Ok(Axis::Column),
         _ => Err(PyValueError::new_err("an axis is 0 (row) or 1 (column)")),
     }
+}
+
+/// The bytes that a Python object lends, which can be neither freed nor resized until `buffer` is dropped.
+#[allow(unsafe_code)]
+fn lent(buffer: &PyBuffer<u8>) -> PyResult<&[u8]> {
+    if !buffer.is_c_contiguous() {
+        return Err(PyValueError::new_err("the buffer is not contiguous"));
+    }
+    if buffer.len_bytes() == 0 {
+        return Ok(&[]);
+    }
+    // SAFETY: the pointer is valid for so many bytes while the buffer is held, and any bytes are valid. Python code that writes to
+    // them in another thread meanwhile changes what is read, which is copied before it is worked on, and nothing else.
+    Ok(unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes()) })
 }
 
 fn refusal(error: SquareError) -> PyErr {
@@ -72,17 +89,46 @@ impl PyExtendedSquare {
 #[pymethods]
 impl PyExtendedSquare {
     #[new]
-    fn new(py: Python<'_>, original: &[u8]) -> PyResult<Self> {
+    fn new(py: Python<'_>, original: PyBuffer<u8>) -> PyResult<Self> {
+        let original = lent(&original)?;
         py.detach(|| ExtendedSquare::new(original))
             .map(Self)
             .map_err(refusal)
     }
 
     #[staticmethod]
-    fn from_cells(py: Python<'_>, cells: &[u8]) -> PyResult<Self> {
+    fn from_cells(py: Python<'_>, cells: PyBuffer<u8>) -> PyResult<Self> {
+        let cells = lent(&cells)?;
         py.detach(|| ExtendedSquare::from_cells(cells))
             .map(Self)
             .map_err(refusal)
+    }
+
+    /// All cells, row by row, to be read only.
+    #[allow(unsafe_code)]
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: std::ffi::c_int,
+    ) -> PyResult<()> {
+        let cells = slf.get().0.cells();
+        let (pointer, length) = (cells.as_ptr().cast_mut(), cells.len());
+        // SAFETY: the view keeps a reference to the object, whose cells stay where they are and as they are until it is dropped;
+        // it is made read-only. The interpreter gives a view to fill.
+        let filled = unsafe {
+            ffi::PyBuffer_FillInfo(
+                view,
+                slf.as_ptr(),
+                pointer.cast(),
+                length as isize,
+                1,
+                flags,
+            )
+        };
+        match filled {
+            0 => Ok(()),
+            _ => Err(PyErr::fetch(slf.py())),
+        }
     }
 
     #[getter]
@@ -163,14 +209,37 @@ fn nodes(roots: &[PyBackedBytes]) -> PyResult<Vec<Node>> {
 
 /// The square; or (axis, index, shares, nodes that prove them) of a bad encoding; or how many cells are known where that is not enough.
 #[pyfunction]
+#[pyo3(signature = (cells, row_roots, column_roots, present=None))]
 fn repair_square<'py>(
     py: Python<'py>,
-    cells: Vec<Option<PyBackedBytes>>,
+    cells: &Bound<'py, PyAny>,
     row_roots: Vec<PyBackedBytes>,
     column_roots: Vec<PyBackedBytes>,
+    present: Option<PyBuffer<u8>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (rows, columns) = (nodes(&row_roots)?, nodes(&column_roots)?);
-    let given: Vec<Option<&[u8]>> = cells.iter().map(|cell| cell.as_deref()).collect();
+    let (listed, buffer): (Vec<Option<PyBackedBytes>>, PyBuffer<u8>);
+    let given: Vec<Option<&[u8]>> = match &present {
+        None => {
+            listed = cells.extract()?;
+            listed.iter().map(|cell| cell.as_deref()).collect()
+        }
+        Some(present) => {
+            buffer = cells.extract()?;
+            let (present, cells) = (lent(present)?, lent(&buffer)?);
+            if Some(cells.len()) != present.len().checked_mul(SHARE) {
+                return Err(PyValueError::new_err(format!(
+                    "{} cells take as many times {SHARE} bytes, not {}",
+                    present.len(),
+                    cells.len()
+                )));
+            }
+            let cells = cells.chunks_exact(SHARE).zip(present);
+            cells
+                .map(|(cell, &present)| (present != 0).then_some(cell))
+                .collect()
+        }
+    };
     let repaired = py
         .detach(|| repair(&given, &rows, &columns))
         .map_err(|error| match error {

@@ -1,7 +1,9 @@
 //! One row or column of an extended square from its first half: what a node needs that keeps half of a square's cells.
 
-use crate::nmt::{self, Namespace, NamespaceProof, Node, Tree};
-use crate::square::{Axis, SquareError, cell_namespace, code};
+use crate::codeword;
+use crate::leopard::Work;
+use crate::nmt::{Namespace, NamespaceProof, Node, Tree};
+use crate::square::{Axis, SquareError, code};
 use crate::{MAX_SQUARE_SIZE, SHARE};
 
 /// The 2k cells of an axis and their tree.
@@ -24,22 +26,13 @@ impl ExtendedAxis {
         let mut shares = vec![0; 2 * half.len()];
         let (first, parity) = shares.split_at_mut(half.len());
         first.copy_from_slice(half);
-        code(k).encode(half, parity, SHARE);
-        let namespace = |at: usize| {
-            let (row, column) = match axis {
-                Axis::Row => (index, at),
-                Axis::Column => (at, index),
-            };
-            cell_namespace(k, row, column, &shares[at * SHARE..])
-        };
-        let mut digests = vec![[0; 32]; 2 * k];
-        nmt::leaf_digests(&shares, &mut digests, namespace);
-        let leaves = digests
-            .iter()
-            .enumerate()
-            .map(|(at, digest)| nmt::leaf(&namespace(at), digest))
-            .collect();
-        let tree = Tree::new(leaves).map_err(|_| SquareError::Unordered(axis, index))?;
+        code(k).encode(
+            half.chunks_exact(SHARE),
+            parity.chunks_exact_mut(SHARE),
+            &mut Work::default(),
+        );
+        let tree =
+            codeword::tree(k, index, &shares).map_err(|_| SquareError::Unordered(axis, index))?;
         Ok(Self { shares, tree })
     }
 

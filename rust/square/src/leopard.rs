@@ -5,8 +5,12 @@
 //! Up to 256 shards in all the field is GF(2^8), beyond it GF(2^16), as in rsmt2d.
 
 use crate::SHARE;
-use crate::bytes::{Factor, add, forward, inverse, multiply_add};
+use crate::bytes::{Factor, LINE, Line};
 use crate::field::Field;
+use crate::transform::{add_product, forward, inverse};
+
+/// A shard has so many lines. Each line of all shards is transformed for itself, in the cache nearest to the processor.
+const LINES: usize = SHARE / LINE;
 
 /// A code for one k: the factors of its butterflies, level by level.
 pub struct Code {
@@ -15,6 +19,28 @@ pub struct Code {
     /// Transforms over k points from point k on, and over 2k points from 0 on: `[level][group]`.
     upper: Vec<Vec<Factor>>,
     whole: Vec<Vec<Factor>>,
+    /// The transformed logarithms of the 2k points.
+    logs: Vec<i64>,
+}
+
+/// Memory to work in, for one thread: the first lines of all shards, the second lines, and so on.
+#[derive(Default)]
+pub struct Work(Vec<Line>);
+
+impl Work {
+    /// Room for each line of so many shards, `stride` of them; what it holds is left over from before.
+    fn room(&mut self, stride: usize) -> &mut [Line] {
+        if self.0.len() < stride * LINES {
+            self.0.resize(stride * LINES, Line::ZERO);
+        }
+        &mut self.0[..stride * LINES]
+    }
+}
+
+/// From one line of the first shard to its next. Were this a power of two, the lines of a shard would have the same place in the cache
+/// and drive each other out.
+fn stride(shards: usize) -> usize {
+    shards + 1
 }
 
 impl Code {
@@ -37,10 +63,17 @@ impl Code {
                 })
                 .collect()
         };
+        let log = |point| match point {
+            0 => 0,
+            _ => field.log(point) as i64,
+        };
+        let mut logs: Vec<i64> = (0..2 * k).map(|point| log(point as u16)).collect();
+        walsh_hadamard(&mut logs);
         Self {
             k,
             upper: factors(k, k),
             whole: factors(2 * k, 0),
+            logs,
             field,
         }
     }
@@ -49,56 +82,72 @@ impl Code {
         self.k
     }
 
-    /// Writes the parity of `k` shards of `size` bytes.
-    pub fn encode(&self, data: &[u8], parity: &mut [u8], size: usize) {
-        parity.copy_from_slice(data);
-        self.encode_in_place(parity, size);
-    }
-
-    /// Turns `k` shards of `size` bytes into their parity.
-    pub fn encode_in_place(&self, shards: &mut [u8], size: usize) {
-        assert_eq!(shards.len(), self.k * size);
-        inverse_transform(shards, size, &self.upper);
-        forward_transform(shards, size, &self.whole[..self.upper.len()]);
+    /// Writes the `k` parity shards of `k` data shards.
+    pub fn encode<'d, 'p>(
+        &self,
+        data: impl Iterator<Item = &'d [u8]>,
+        parity: impl Iterator<Item = &'p mut [u8]>,
+        work: &mut Work,
+    ) {
+        let stride = stride(self.k);
+        let lines = work.room(stride);
+        for (at, shard) in data.enumerate() {
+            for (line, bytes) in shard.as_chunks::<LINE>().0.iter().enumerate() {
+                lines[line * stride + at].0 = *bytes;
+            }
+        }
+        for lines in lines.chunks_exact_mut(stride) {
+            let lines = &mut lines[..self.k];
+            inverse(lines, &self.upper);
+            forward(lines, &self.whole[..self.upper.len()]);
+        }
+        for (at, shard) in parity.enumerate() {
+            for (line, bytes) in shard.as_chunks_mut::<LINE>().0.iter_mut().enumerate() {
+                *bytes = lines[line * stride + at].0;
+            }
+        }
     }
 
     /// Fills the missing of 2k shards (data, then parity), of which at least k are present. If more than k are and they do
     /// not lie on one codeword, what is filled in is meaningless: encode again to see.
-    pub fn decode(&self, shards: &mut [u8], present: &[bool]) {
-        assert_eq!(
-            (shards.len(), present.len()),
-            (2 * self.k * SHARE, 2 * self.k)
-        );
+    pub fn decode(&self, shards: &mut [&mut [u8]], present: &[bool], work: &mut Work) {
+        let points = 2 * self.k;
+        assert_eq!((shards.len(), present.len()), (points, points));
         assert!(
             present.iter().filter(|&&p| p).count() >= self.k,
             "too few shards"
         );
         let locator = self.locator_logs(present);
         let modulus = self.field.modulus();
-        let point = |shard: usize| shard ^ self.k;
-        let mut work = vec![0u8; shards.len()];
-        for (shard, bytes) in shards
-            .chunks_exact(SHARE)
-            .enumerate()
-            .filter(|(shard, _)| present[*shard])
-        {
-            let factor = Factor::new(&self.field, self.field.exp(locator[point(shard)]));
-            multiply_add(&mut work[point(shard) * SHARE..][..SHARE], bytes, &factor);
+        let stride = stride(points);
+        let lines = work.room(stride);
+        lines.fill(Line::ZERO);
+        for (shard, bytes) in shards.iter().enumerate().filter(|(at, _)| present[*at]) {
+            let point = shard ^ self.k;
+            let factor = Factor::new(&self.field, self.field.exp(locator[point]));
+            for (line, bytes) in bytes.as_chunks::<LINE>().0.iter().enumerate() {
+                add_product(&mut lines[line * stride + point], &Line(*bytes), &factor);
+            }
         }
-        inverse_transform(&mut work, SHARE, &self.whole);
-        differentiate(&mut work, SHARE);
-        forward_transform(&mut work, SHARE, &self.whole);
+        for lines in lines.chunks_exact_mut(stride) {
+            let lines = &mut lines[..points];
+            inverse(lines, &self.whole);
+            differentiate(lines);
+            forward(lines, &self.whole);
+        }
         for (shard, bytes) in shards
-            .chunks_exact_mut(SHARE)
+            .iter_mut()
             .enumerate()
-            .filter(|(shard, _)| !present[*shard])
+            .filter(|(at, _)| !present[*at])
         {
-            let factor = Factor::new(
-                &self.field,
-                self.field.exp(modulus - locator[point(shard)] % modulus),
-            );
-            bytes.fill(0);
-            multiply_add(bytes, &work[point(shard) * SHARE..][..SHARE], &factor);
+            let point = shard ^ self.k;
+            let log = modulus - locator[point] % modulus;
+            let factor = Factor::new(&self.field, self.field.exp(log));
+            for (line, bytes) in bytes.as_chunks_mut::<LINE>().0.iter_mut().enumerate() {
+                let mut value = Line::ZERO;
+                add_product(&mut value, &lines[line * stride + point], &factor);
+                *bytes = value.0;
+            }
         }
     }
 
@@ -111,18 +160,8 @@ impl Code {
         let mut missing: Vec<i64> = (0..points)
             .map(|point| i64::from(!present[point ^ self.k]))
             .collect();
-        let mut logs: Vec<i64> = (0..points)
-            .map(|point| {
-                if point == 0 {
-                    0
-                } else {
-                    self.field.log(point as u16) as i64
-                }
-            })
-            .collect();
         walsh_hadamard(&mut missing);
-        walsh_hadamard(&mut logs);
-        let mut product: Vec<i64> = missing.iter().zip(&logs).map(|(a, b)| a * b).collect();
+        let mut product: Vec<i64> = missing.iter().zip(&self.logs).map(|(a, b)| a * b).collect();
         walsh_hadamard(&mut product);
         product
             .iter()
@@ -144,34 +183,14 @@ fn walsh_hadamard(values: &mut [i64]) {
     }
 }
 
-fn inverse_transform(work: &mut [u8], size: usize, factors: &[Vec<Factor>]) {
-    for (level, factors) in factors.iter().enumerate() {
-        let half = size << level;
-        for (group, factor) in work.chunks_exact_mut(2 * half).zip(factors) {
-            let (x, y) = group.split_at_mut(half);
-            inverse(x, y, factor);
-        }
-    }
-}
-
-fn forward_transform(work: &mut [u8], size: usize, factors: &[Vec<Factor>]) {
-    for (level, factors) in factors.iter().enumerate().rev() {
-        let half = size << level;
-        for (group, factor) in work.chunks_exact_mut(2 * half).zip(factors) {
-            let (x, y) = group.split_at_mut(half);
-            forward(x, y, factor);
-        }
-    }
-}
-
 /// The formal derivative in the transform's basis, where the derivative of each basis polynomial is the one without its lowest bits.
-fn differentiate(work: &mut [u8], size: usize) {
-    for index in 1..work.len() / size {
+fn differentiate(lines: &mut [Line]) {
+    for index in 1..lines.len() {
         let width = 1 << index.trailing_zeros();
-        let (left, right) = work.split_at_mut(index * size);
-        let from = left.len() - width * size;
-        let count = (width * size).min(right.len());
-        add(&mut left[from..from + count], &right[..count]);
+        let (left, right) = lines.split_at_mut(index);
+        for (to, from) in left[index - width..].iter_mut().zip(right) {
+            to.add(from);
+        }
     }
 }
 
@@ -196,8 +215,9 @@ mod tests {
         for k in [1usize, 2, 4, 32, 128, 256] {
             let code = Code::new(k);
             let data = noise(k * SHARE, k as u64);
-            let mut parity = vec![0; k * SHARE];
-            code.encode(&data, &mut parity, SHARE);
+            let (mut parity, mut work) = (vec![0; k * SHARE], Work::default());
+            let shards = data.chunks_exact(SHARE);
+            code.encode(shards, parity.chunks_exact_mut(SHARE), &mut work);
             let whole = [data, parity].concat();
             for extra in [0, k / 2] {
                 let order = noise(2 * k, 7 + extra as u64);
@@ -211,7 +231,8 @@ mod tests {
                         shard.fill(0xee);
                     }
                 }
-                code.decode(&mut cut, &present);
+                let mut shards: Vec<&mut [u8]> = cut.chunks_exact_mut(SHARE).collect();
+                code.decode(&mut shards, &present, &mut work);
                 assert!(cut == whole, "k = {k}, {extra} more than needed");
             }
         }

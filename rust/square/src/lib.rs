@@ -6,15 +6,19 @@
 
 pub mod axis;
 mod bytes;
+pub mod codeword;
 pub mod field;
 pub mod leopard;
+mod memory;
 pub mod nmt;
 pub mod repair;
 mod sha;
 pub mod square;
+mod transform;
 
 pub use axis::ExtendedAxis;
-pub use repair::{RepairError, Repaired, axis_root, repair};
+pub use codeword::axis_root;
+pub use repair::{RepairError, Repaired, repair};
 pub use square::{Axis, ExtendedSquare, SquareError};
 
 /// Bytes of a share.

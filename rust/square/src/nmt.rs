@@ -1,4 +1,7 @@
 //! Namespaced Merkle trees as celestiaorg/nmt makes them: 29-byte namespaces, SHA-256, the highest namespace ignored.
+//!
+//! An axis is described by its *own namespaces*: those of its cells in the original quadrant, k of them or none. All other cells have
+//! the parity namespace.
 
 use crate::sha::{BLOCK, LANES, digests, pad};
 use crate::{NAMESPACE, PARITY, SHARE};
@@ -22,28 +25,41 @@ pub fn max(node: &Node) -> &[u8] {
     &node[NAMESPACE..2 * NAMESPACE]
 }
 
+/// A namespace, and zeros up to a size that is copied at once.
+pub type Padded = [u8; 32];
+
 /// The namespace of a share of the original square.
-pub fn namespace_of(share: &[u8]) -> Namespace {
-    share[..NAMESPACE]
-        .try_into()
-        .expect("a share is longer than a namespace")
+pub fn namespace_of(share: &[u8]) -> Padded {
+    let mut padded = [0; 32];
+    padded[..NAMESPACE].copy_from_slice(&share[..NAMESPACE]);
+    padded
 }
+
+const PADDED_PARITY: Padded = {
+    let mut padded = [0xff; 32];
+    let mut at = NAMESPACE;
+    while at < padded.len() {
+        padded[at] = 0;
+        at += 1;
+    }
+    padded
+};
 
 /// The digests of leaves: sha256(0x00 | namespace | share) for each share of `shares`. Seven of a message's nine blocks lie
 /// within the share and are hashed where they are.
-pub fn leaf_digests(shares: &[u8], out: &mut [[u8; 32]], namespace: impl Fn(usize) -> Namespace) {
+pub fn leaf_digests(shares: &[u8], own: &[Padded], out: &mut [[u8; 32]]) {
     const LENGTH: usize = 1 + NAMESPACE + SHARE;
     const HEAD: usize = BLOCK - 1 - NAMESPACE;
     const TAIL: usize = (SHARE - HEAD) / BLOCK * BLOCK + HEAD;
     let mut heads = [[0u8; BLOCK]; LANES];
     let mut tails = [pad([0u8; BLOCK], LENGTH); LANES];
-    for (pair, out) in out.chunks_mut(LANES).enumerate() {
+    for (group, out) in out.chunks_mut(LANES).enumerate() {
         let mut bodies = [&shares[..0]; LANES];
         for lane in 0..LANES {
-            // An odd leaf is hashed twice; there is one only in a square of width 1.
-            let at = LANES * pair + lane.min(out.len() - 1);
+            // In narrow squares some lanes hash the last leaf again.
+            let at = LANES * group + lane.min(out.len() - 1);
             let share = &shares[at * SHARE..][..SHARE];
-            heads[lane][1..=NAMESPACE].copy_from_slice(&namespace(at));
+            heads[lane][1..33].copy_from_slice(own.get(at).unwrap_or(&PADDED_PARITY));
             heads[lane][1 + NAMESPACE..].copy_from_slice(&share[..HEAD]);
             tails[lane][..SHARE - TAIL].copy_from_slice(&share[TAIL..]);
             bodies[lane] = &share[HEAD..TAIL];
@@ -57,59 +73,82 @@ pub fn leaf_digests(shares: &[u8], out: &mut [[u8; 32]], namespace: impl Fn(usiz
     }
 }
 
-pub fn leaf(namespace: &Namespace, digest: &[u8; 32]) -> Node {
-    let mut node = [0; NODE];
-    node[..NAMESPACE].copy_from_slice(namespace);
-    node[NAMESPACE..2 * NAMESPACE].copy_from_slice(namespace);
-    node[2 * NAMESPACE..].copy_from_slice(digest);
-    node
+/// Two siblings as they are hashed for their parent: 0x01 | left | right | padding. The single node of a root's level is a left one.
+type Siblings = [u8; 192];
+
+const SIBLINGS: Siblings = {
+    let mut message = pad([0u8; 192], 1 + 2 * NODE);
+    message[0] = 1;
+    message
+};
+
+/// One level of a tree, made into the next in place.
+#[derive(Default)]
+pub struct Level {
+    siblings: Vec<Siblings>,
+    count: usize,
 }
 
-/// Replaces an even number of nodes by their parents, in the first half of the slice.
-fn reduce(nodes: &mut [Node]) -> Result<(), Unordered> {
-    const LENGTH: usize = 1 + 2 * NODE;
-    let mut messages = [pad([0u8; 192], LENGTH); LANES];
-    let parents = nodes.len() / 2;
-    for first in (0..parents).step_by(LANES) {
-        let lanes = LANES.min(parents - first);
-        for (lane, message) in messages.iter_mut().enumerate().take(lanes) {
-            let child = 2 * (first + lane);
-            if min(&nodes[child + 1]) < max(&nodes[child]) {
-                return Err(Unordered);
+impl Level {
+    /// The leaves of an axis, an even number of them.
+    pub fn leaves(&mut self, own: &[Padded], digests: &[[u8; 32]]) {
+        self.count = digests.len();
+        // What lies beside the nodes never changes.
+        self.siblings.resize(self.count.div_ceil(2), SIBLINGS);
+        for (at, digest) in digests.iter().enumerate() {
+            let namespace = own.get(at).unwrap_or(&PADDED_PARITY);
+            self.put(at, namespace, namespace, digest);
+        }
+    }
+
+    /// Each part overwrites the end of the one before, which is padding.
+    #[inline]
+    fn put(&mut self, at: usize, min: &Padded, max: &Padded, digest: &[u8; 32]) {
+        let node = &mut self.siblings[at / 2][1 + at % 2 * NODE..][..NODE];
+        node[..32].copy_from_slice(min);
+        node[NAMESPACE..][..32].copy_from_slice(max);
+        node[2 * NAMESPACE..].copy_from_slice(digest);
+    }
+
+    /// Replaces nodes by their parents.
+    fn reduce(&mut self) -> Result<(), Unordered> {
+        let parents = self.count / 2;
+        for first in (0..parents).step_by(LANES) {
+            let lanes = LANES.min(parents - first);
+            let group = &self.siblings[first..first + lanes];
+            // In the highest levels some lanes hash the last siblings again.
+            let digests = digests(&[std::array::from_fn(|lane| {
+                group[lane.min(lanes - 1)].as_slice()
+            })]);
+            for (lane, digest) in digests[..lanes].iter().enumerate() {
+                let (left, right) = self.siblings[first + lane][1..1 + 2 * NODE].split_at(NODE);
+                let right_min = &right[..NAMESPACE];
+                if right_min < &left[NAMESPACE..2 * NAMESPACE] {
+                    return Err(Unordered);
+                }
+                let highest = if right_min == PARITY { left } else { right };
+                let min: Padded = left[..32].try_into().expect("32 bytes");
+                let max: Padded = highest[NAMESPACE..][..32].try_into().expect("32 bytes");
+                self.put(first + lane, &min, &max, digest);
             }
-            message[0] = 1;
-            message[1..1 + NODE].copy_from_slice(&nodes[child]);
-            message[1 + NODE..LENGTH].copy_from_slice(&nodes[child + 1]);
         }
-        for (lane, digest) in digests(&[messages.each_ref().map(|m| m.as_slice())])
-            .iter()
-            .enumerate()
-            .take(lanes)
-        {
-            let child = 2 * (first + lane);
-            let highest = if *min(&nodes[child + 1]) == PARITY {
-                child
-            } else {
-                child + 1
-            };
-            let mut parent = [0; NODE];
-            parent[..NAMESPACE].copy_from_slice(min(&nodes[child]));
-            parent[NAMESPACE..2 * NAMESPACE].copy_from_slice(max(&nodes[highest]));
-            parent[2 * NAMESPACE..].copy_from_slice(digest);
-            nodes[first + lane] = parent;
-        }
+        self.count = parents;
+        Ok(())
     }
-    Ok(())
-}
 
-/// The root over leaf nodes, a power of two of them. The slice is used up.
-pub fn root(nodes: &mut [Node]) -> Result<Node, Unordered> {
-    let mut count = nodes.len();
-    while count > 1 {
-        reduce(&mut nodes[..count])?;
-        count /= 2;
+    fn node(&self, at: usize) -> Node {
+        self.siblings[at / 2][1 + at % 2 * NODE..][..NODE]
+            .try_into()
+            .expect("a node's bytes")
     }
-    Ok(nodes[0])
+
+    /// The root; the leaves are used up.
+    pub fn root(&mut self) -> Result<Node, Unordered> {
+        while self.count > 1 {
+            self.reduce()?;
+        }
+        Ok(self.node(0))
+    }
 }
 
 /// A tree with all its nodes, for proofs.
@@ -127,16 +166,17 @@ pub struct NamespaceProof {
 }
 
 impl Tree {
-    pub fn new(leaves: Vec<Node>) -> Result<Self, Unordered> {
-        assert!(leaves.len().is_power_of_two());
-        let mut levels = vec![leaves];
-        while levels[levels.len() - 1].len() > 1 {
-            let mut level = levels[levels.len() - 1].clone();
-            reduce(&mut level)?;
-            level.truncate(level.len() / 2);
-            levels.push(level);
+    pub fn new(own: &[Padded], digests: &[[u8; 32]]) -> Result<Self, Unordered> {
+        let mut level = Level::default();
+        level.leaves(own, digests);
+        let mut levels = Vec::new();
+        loop {
+            levels.push((0..level.count).map(|at| level.node(at)).collect());
+            if level.count == 1 {
+                return Ok(Self { levels });
+            }
+            level.reduce()?;
         }
-        Ok(Self { levels })
     }
 
     pub fn root(&self) -> &Node {

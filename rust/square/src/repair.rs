@@ -1,13 +1,16 @@
 //! Repair: the whole square from any cells that suffice, checked against its row and column roots.
 //!
 //! Source: rsmt2d `extendeddatacrossword.go`. An axis with at least half of its cells is solved; solved axes give cells to those that
-//! cross them; and so on until everything is there or nothing moves. Deviation: every axis, decoded ones too, is encoded again and
-//! compared, so that a root over cells which are not a codeword is found where rsmt2d would trust the root.
+//! cross them; and so on until everything is there or nothing moves. Deviation: solving comes first, as far as the original quadrant,
+//! and is checked once in the end, by extending that: a square is never returned unless it was extended to the very roots. Only
+//! where that fails are axes solved and checked one by one, to find the one that is badly encoded.
 
-use crate::nmt::{self, Node, Tree, Unordered};
-use crate::square::{Axis, ExtendedSquare, axis_leaves, cell_namespace, code, room};
+use crate::codeword::{self, codeword};
+use crate::leopard::Work;
+use crate::memory::Memory;
+use crate::nmt::Node;
+use crate::square::{Axis, ExtendedSquare, code};
 use crate::{MAX_SQUARE_SIZE, SHARE};
-use memmap2::MmapMut;
 use rayon::prelude::*;
 
 #[derive(Debug)]
@@ -34,79 +37,8 @@ pub enum RepairError {
     Memory,
 }
 
-/// The root of the axis whose cells the first k given ones determine; None when it has no tree, because the namespaces of its cells
-/// are out of order. All others given are ignored: which k are taken does not depend on what they hold.
-pub fn axis_root(
-    k: usize,
-    axis: Axis,
-    index: usize,
-    given: &[Option<&[u8]>],
-) -> Result<Option<Node>, RepairError> {
-    if !k.is_power_of_two()
-        || k > MAX_SQUARE_SIZE
-        || index >= 2 * k
-        || given.len() != 2 * k
-        || given.iter().flatten().any(|share| share.len() != SHARE)
-        || given.iter().flatten().count() < k
-    {
-        return Err(RepairError::Shape);
-    }
-    let mut shares = vec![0; 2 * k * SHARE];
-    let mut present = vec![false; 2 * k];
-    let found = given
-        .iter()
-        .enumerate()
-        .filter_map(|(at, s)| Some((at, (*s)?)));
-    for (at, share) in found.take(k) {
-        shares[at * SHARE..][..SHARE].copy_from_slice(share);
-        present[at] = true;
-    }
-    // Through k points goes one codeword: decoded, it needs no encoding.
-    code(k).decode(&mut shares, &present);
-    let mut digests = vec![[0; 32]; 2 * k];
-    Ok(axis_tree_root(k, axis, index, &shares, &mut digests).ok())
-}
-
-/// Hashes the 2k shares of an axis into `digests` and makes its root.
-fn axis_tree_root(
-    k: usize,
-    axis: Axis,
-    index: usize,
-    shares: &[u8],
-    digests: &mut [[u8; 32]],
-) -> Result<Node, Unordered> {
-    // A cell's place decides its namespace, and it is the same for both of its axes.
-    let namespace = |at: usize| {
-        let (row, column) = match axis {
-            Axis::Row => (index, at),
-            Axis::Column => (at, index),
-        };
-        cell_namespace(k, row, column, &shares[at * SHARE..])
-    };
-    nmt::leaf_digests(shares, digests, namespace);
-    let mut leaves: Vec<Node> = digests
-        .iter()
-        .enumerate()
-        .map(|(at, digest)| nmt::leaf(&namespace(at), digest))
-        .collect();
-    nmt::root(&mut leaves)
-}
-
-/// Cells known so far and axes proven so far.
-struct Crossword<'a> {
-    k: usize,
-    cells: MmapMut,
-    digests: Vec<[u8; 32]>,
-    known: Vec<bool>,
-    done: [Vec<bool>; 2],
-    roots: [&'a [Node]; 2],
-}
-
-/// An axis that could be tried: all its shares with their leaf digests, or None when they do not fit its root.
-type Attempt = (usize, Option<(Vec<u8>, Vec<[u8; 32]>)>);
-
 /// `cells` are the 4k² cells, row by row, None where missing. Each given cell should have been verified by its proof: a wrong
-/// one makes an honest square look badly encoded.
+/// one can make an honest square look badly encoded.
 pub fn repair(
     cells: &[Option<&[u8]>],
     row_roots: &[Node],
@@ -124,131 +56,241 @@ pub fn repair(
     {
         return Err(RepairError::Shape);
     }
-    let mut state = Crossword {
-        k,
-        cells: room(width * width * SHARE).map_err(|_| RepairError::Memory)?,
-        digests: vec![[0; 32]; width * width],
-        known: cells.iter().map(Option::is_some).collect(),
-        done: [vec![false; width], vec![false; width]],
-        roots: [row_roots, column_roots],
-    };
-    for (to, from) in state.cells.chunks_exact_mut(SHARE).zip(cells) {
-        if let Some(share) = from {
-            to.copy_from_slice(share);
+    let mut crossword = Crossword::new(k, cells)?;
+    if crossword.solve() {
+        match ExtendedSquare::extend(k, crossword.memory, |_, _| ()) {
+            Ok(square)
+                if (square.row_roots(), square.column_roots()) == (row_roots, column_roots) =>
+            {
+                return Ok(Repaired::Square(Box::new(square)));
+            }
+            _ => (),
         }
     }
-    loop {
-        let mut moved = false;
-        for axis in [Axis::Row, Axis::Column] {
-            let attempts: Vec<Attempt> = (0..width)
-                .into_par_iter()
-                .filter(|&index| {
-                    !state.done[axis as usize][index] && state.known_in(axis, index) >= k
-                })
-                .map(|index| (index, state.solve(axis, index)))
-                .collect();
-            if let Some((index, _)) = attempts.iter().find(|(_, solved)| solved.is_none()) {
-                return Ok(Repaired::BadEncoding {
-                    axis,
-                    index: *index,
-                    shares: state.evidence(axis, *index),
-                    nodes: state.crossing_proofs(axis, *index),
-                });
-            }
-            moved |= !attempts.is_empty();
-            for (index, solved) in attempts {
-                let (shares, digests) = solved.expect("the others were returned");
-                state.accept(axis, index, &shares, &digests);
-            }
-        }
-        if state.done.iter().flatten().all(|&done| done) {
-            let Crossword { cells, digests, .. } = state;
-            let square = ExtendedSquare::assemble(
-                k,
-                cells,
-                digests,
-                row_roots.to_vec(),
-                column_roots.to_vec(),
-            );
-            return Ok(Repaired::Square(Box::new(square)));
-        }
-        if !moved {
-            return Ok(Repaired::NotEnough(
-                state.known.iter().filter(|&&known| known).count(),
-            ));
-        }
-    }
+    Ok(Crossword::new(k, cells)?.find_bad([row_roots, column_roots]))
 }
 
-impl Crossword<'_> {
-    fn cell(&self, axis: Axis, index: usize, at: usize) -> usize {
-        match axis {
-            Axis::Row => index * 2 * self.k + at,
-            Axis::Column => at * 2 * self.k + index,
-        }
-    }
+/// The cells known so far.
+struct Crossword {
+    k: usize,
+    memory: Memory,
+    /// By rows, and by columns.
+    known: [Vec<bool>; 2],
+}
 
-    fn known_in(&self, axis: Axis, index: usize) -> usize {
-        (0..2 * self.k)
-            .filter(|&at| self.known[self.cell(axis, index, at)])
-            .count()
-    }
-
-    fn solve(&self, axis: Axis, index: usize) -> Option<(Vec<u8>, Vec<[u8; 32]>)> {
-        let width = 2 * self.k;
-        let mut shares = Vec::with_capacity(width * SHARE);
-        let present: Vec<bool> = (0..width)
-            .map(|at| self.known[self.cell(axis, index, at)])
+impl Crossword {
+    fn new(k: usize, given: &[Option<&[u8]>]) -> Result<Self, RepairError> {
+        let width = 2 * k;
+        let mut memory = Memory::new(width * width).map_err(|_| RepairError::Memory)?;
+        let (cells, _) = memory.split_mut();
+        cells
+            .par_chunks_exact_mut(width * SHARE)
+            .zip(given.par_chunks_exact(width))
+            .for_each(|(cells, given)| {
+                for (to, from) in cells.chunks_exact_mut(SHARE).zip(given) {
+                    if let Some(share) = from {
+                        to.copy_from_slice(share);
+                    }
+                }
+            });
+        let rows: Vec<bool> = given.iter().map(Option::is_some).collect();
+        let columns = (0..width * width)
+            .map(|n| rows[n % width * width + n / width])
             .collect();
+        Ok(Self {
+            k,
+            memory,
+            known: [rows, columns],
+        })
+    }
+
+    fn known(&self, axis: Axis, index: usize) -> &[bool] {
+        &self.known[axis as usize][index * 2 * self.k..][..2 * self.k]
+    }
+
+    fn learn(&mut self, axis: Axis, index: usize) {
+        let width = 2 * self.k;
+        let [this, other] = match axis {
+            Axis::Row => [0, 1],
+            Axis::Column => [1, 0],
+        };
+        self.known[this][index * width..][..width].fill(true);
         for at in 0..width {
-            shares.extend_from_slice(&self.cells[self.cell(axis, index, at) * SHARE..][..SHARE]);
+            self.known[other][at * width + index] = true;
         }
-        let code = code(self.k);
-        if present.contains(&false) {
-            code.decode(&mut shares, &present);
-        }
-        let (data, parity) = shares.split_at(self.k * SHARE);
-        let mut encoded = data.to_vec();
-        code.encode_in_place(&mut encoded, SHARE);
-        if encoded != parity {
-            return None;
-        }
-        let mut digests = vec![[0; 32]; width];
-        let root = axis_tree_root(self.k, axis, index, &shares, &mut digests);
-        (root == Ok(self.roots[axis as usize][index])).then_some((shares, digests))
     }
 
-    fn accept(&mut self, axis: Axis, index: usize, shares: &[u8], digests: &[[u8; 32]]) {
-        for (at, (share, digest)) in shares.chunks_exact(SHARE).zip(digests).enumerate() {
-            let cell = self.cell(axis, index, at);
-            self.cells[cell * SHARE..][..SHARE].copy_from_slice(share);
-            self.digests[cell] = *digest;
-            self.known[cell] = true;
+    /// Solves, unchecked, until the original quadrant is known. False when it cannot be.
+    fn solve(&mut self) -> bool {
+        let k = self.k;
+        // What is known of the original quadrant's own axes is nearly always enough.
+        for axis in [Axis::Row, Axis::Column] {
+            if !self.original_known() {
+                self.pass(axis, k);
+            }
         }
-        self.done[axis as usize][index] = true;
+        while !self.original_known() {
+            let rows = self.pass(Axis::Row, 2 * k);
+            let columns = self.pass(Axis::Column, 2 * k);
+            if !rows && !columns {
+                return false;
+            }
+        }
+        true
     }
 
-    fn evidence(&self, axis: Axis, index: usize) -> Vec<Option<Vec<u8>>> {
-        (0..2 * self.k)
-            .map(|at| self.cell(axis, index, at))
-            .map(|cell| self.known[cell].then(|| self.cells[cell * SHARE..][..SHARE].to_vec()))
+    fn original_known(&self) -> bool {
+        (0..self.k).all(|row| !self.known(Axis::Row, row)[..self.k].contains(&false))
+    }
+
+    /// Solves those of the first `count` axes that miss some of their first `count` cells and can be solved; says if there were any.
+    fn pass(&mut self, axis: Axis, count: usize) -> bool {
+        let k = self.k;
+        let chosen: Vec<usize> = (0..count)
+            .filter(|&index| {
+                let known = self.known(axis, index);
+                known[..count].contains(&false) && enough(known)
+            })
+            .collect();
+        let known = &self.known[axis as usize];
+        split(k, self.memory.split_mut().0, axis, &chosen)
+            .into_par_iter()
+            .zip(&chosen)
+            .for_each_init(Work::default, |work, (mut shards, index)| {
+                code(k).decode(&mut shards, &known[index * 2 * k..][..2 * k], work);
+            });
+        for &index in &chosen {
+            self.learn(axis, index);
+        }
+        !chosen.is_empty()
+    }
+
+    /// Solves axis by axis and compares each with its root until one does not fit.
+    fn find_bad(mut self, roots: [&[Node]; 2]) -> Repaired {
+        let width = 2 * self.k;
+        let mut done = [vec![false; width], vec![false; width]];
+        loop {
+            let mut moved = false;
+            for axis in [Axis::Row, Axis::Column] {
+                let roots = roots[axis as usize];
+                let chosen: Vec<usize> = (0..width)
+                    .filter(|&index| !done[axis as usize][index] && enough(self.known(axis, index)))
+                    .collect();
+                let solved: Vec<Option<Vec<u8>>> = chosen
+                    .par_iter()
+                    .map(|&index| self.checked(axis, index, &roots[index]))
+                    .collect();
+                let bad = chosen
+                    .iter()
+                    .zip(&solved)
+                    .find(|(_, shares)| shares.is_none());
+                if let Some((&index, _)) = bad {
+                    return self.evidence(axis, index, &done[1 - axis as usize]);
+                }
+                let cells = self.memory.split_mut().0;
+                for (axis, shares) in split(self.k, cells, axis, &chosen)
+                    .iter_mut()
+                    .zip(solved.iter().flatten())
+                {
+                    for (to, from) in axis.iter_mut().zip(shares.chunks_exact(SHARE)) {
+                        to.copy_from_slice(from);
+                    }
+                }
+                for &index in &chosen {
+                    self.learn(axis, index);
+                    done[axis as usize][index] = true;
+                }
+                moved |= !chosen.is_empty();
+            }
+            // Were everything solved and checked, the square would have been extended to its roots before.
+            if !moved {
+                return Repaired::NotEnough(self.known[0].iter().filter(|&&known| known).count());
+            }
+        }
+    }
+
+    fn given(&self, axis: Axis, index: usize) -> Vec<Option<&[u8]>> {
+        let (width, cells) = (2 * self.k, self.memory.cells());
+        let cell = |at| match axis {
+            Axis::Row => index * width + at,
+            Axis::Column => at * width + index,
+        };
+        let known = self.known(axis, index).iter().enumerate();
+        known
+            .map(|(at, known)| known.then(|| &cells[cell(at) * SHARE..][..SHARE]))
             .collect()
     }
 
-    fn crossing_proofs(&self, axis: Axis, index: usize) -> Vec<Option<Vec<Node>>> {
+    /// The codeword through all known cells of an axis if it is the one under its root.
+    fn checked(&self, axis: Axis, index: usize, root: &Node) -> Option<Vec<u8>> {
+        let given = self.given(axis, index);
+        let shares = codeword(self.k, &given);
+        let agree = |(share, given): (&[u8], &Option<&[u8]>)| given.is_none_or(|g| g == share);
+        let fits = shares.chunks_exact(SHARE).zip(&given).all(agree)
+            && codeword::root(self.k, index, &shares).as_ref() == Ok(root);
+        fits.then_some(shares)
+    }
+
+    /// The cells known of a bad axis, and the proofs of those whose crossing axis is done.
+    fn evidence(&self, axis: Axis, index: usize, done: &[bool]) -> Repaired {
+        let given = self.given(axis, index);
         let crossing = match axis {
             Axis::Row => Axis::Column,
             Axis::Column => Axis::Row,
         };
-        (0..2 * self.k)
+        let nodes = (0..2 * self.k)
             .into_par_iter()
             .map(|at| {
-                self.done[crossing as usize][at].then(|| {
-                    let leaves = axis_leaves(self.k, &self.cells, &self.digests, crossing, at);
-                    let tree = Tree::new(leaves).expect("a solved axis has a tree");
-                    tree.prove(index, index + 1)
-                })
+                let cells = done[at].then(|| self.given(crossing, at))?;
+                let shares = cells.into_iter().flatten().collect::<Vec<_>>().concat();
+                let tree = codeword::tree(self.k, at, &shares).ok()?;
+                Some(tree.prove(index, index + 1))
             })
-            .collect()
+            .collect();
+        Repaired::BadEncoding {
+            axis,
+            index,
+            shares: given
+                .into_iter()
+                .map(|share| share.map(<[u8]>::to_vec))
+                .collect(),
+            nodes,
+        }
     }
+}
+
+fn enough(known: &[bool]) -> bool {
+    known.iter().filter(|&&known| known).count() >= known.len() / 2
+}
+
+/// The cells of the chosen axes, in ascending order.
+fn split<'a>(
+    k: usize,
+    cells: &'a mut [u8],
+    axis: Axis,
+    chosen: &[usize],
+) -> Vec<Vec<&'a mut [u8]>> {
+    let mut rows = cells.chunks_exact_mut(2 * k * SHARE);
+    if axis == Axis::Row {
+        let mut next = 0;
+        return chosen
+            .iter()
+            .filter_map(|&index| {
+                let row = rows.nth(index - next)?;
+                next = index + 1;
+                Some(row.chunks_exact_mut(SHARE).collect())
+            })
+            .collect();
+    }
+    let mut columns: Vec<Vec<&mut [u8]>> =
+        chosen.iter().map(|_| Vec::with_capacity(2 * k)).collect();
+    for row in rows {
+        let mut cells = row.chunks_exact_mut(SHARE);
+        let mut next = 0;
+        for (&index, column) in chosen.iter().zip(&mut columns) {
+            column.extend(cells.nth(index - next));
+            next = index + 1;
+        }
+    }
+    columns
 }

@@ -1,9 +1,9 @@
 //! The extended square: k x k shares, twice extended, with the roots of all its rows and columns.
 
-use crate::leopard::Code;
-use crate::nmt::{self, Namespace, NamespaceProof, Node, Tree};
-use crate::{MAX_SQUARE_SIZE, PARITY, SHARE};
-use memmap2::{MmapMut, MmapOptions};
+use crate::leopard::{Code, Work};
+use crate::memory::{Full, Memory};
+use crate::nmt::{self, Level, Namespace, NamespaceProof, Node, Padded, Tree};
+use crate::{MAX_SQUARE_SIZE, SHARE};
 use rayon::prelude::*;
 use std::fmt;
 use std::sync::OnceLock;
@@ -47,85 +47,87 @@ pub(crate) fn code(k: usize) -> &'static Code {
     CODES[k.trailing_zeros() as usize].get_or_init(|| Code::new(k))
 }
 
-/// Zeroed memory for cells, in huge pages where the system has them: a square is mostly first touches.
-pub(crate) fn room(bytes: usize) -> Result<MmapMut, SquareError> {
-    let map = MmapOptions::new()
-        .len(bytes)
-        .map_anon()
-        .map_err(|_| SquareError::Memory)?;
-    #[cfg(target_os = "linux")]
-    let _ = map.advise(memmap2::Advice::HugePage);
-    Ok(map)
-}
-
-/// The namespace of a cell in its row's and its column's tree.
-pub(crate) fn cell_namespace(k: usize, row: usize, column: usize, share: &[u8]) -> Namespace {
-    if row < k && column < k {
-        nmt::namespace_of(share)
-    } else {
-        PARITY
+impl From<Full> for SquareError {
+    fn from(_: Full) -> Self {
+        Self::Memory
     }
 }
 
 #[derive(Debug)]
 pub struct ExtendedSquare {
     k: usize,
-    /// 2k x 2k shares, row by row.
-    cells: MmapMut,
-    /// The leaf digest of each cell: the same in its row's tree and its column's.
-    digests: Vec<[u8; 32]>,
+    /// 2k x 2k shares, row by row, and the leaf digest of each, which is the same in its row's tree and its column's.
+    memory: Memory,
     row_roots: Vec<Node>,
     column_roots: Vec<Node>,
     data_root: [u8; 32],
 }
 
+/// So many columns are worked on together: what lies side by side in memory comes together.
+const COLUMNS: usize = 8;
+
 impl ExtendedSquare {
     /// Extends an original square, given row by row, on all cores.
+    pub fn new(original: &[u8]) -> Result<Self, SquareError> {
+        let k = width(original, MAX_SQUARE_SIZE)?;
+        let row = k * SHARE;
+        Self::extend(k, Memory::new(4 * k * k)?, |index, cells| {
+            cells.copy_from_slice(&original[index * row..][..row]);
+        })
+    }
+
+    /// Extends the original square that `fill` puts into its rows.
     ///
     /// 1. Each original row: append its parity, hash its leaves, make its tree.
     /// 2. Each original column: compute its parity.
     /// 3. Each parity row: append its parity, hash and make its tree as in 1.
     /// 4. Each column: make its tree from the leaves hashed in 1 and 3.
-    pub fn new(original: &[u8]) -> Result<Self, SquareError> {
-        let k = width(original, MAX_SQUARE_SIZE)?;
-        let count = k * k;
+    pub(crate) fn extend(
+        k: usize,
+        mut memory: Memory,
+        fill: impl Fn(usize, &mut [u8]) + Sync,
+    ) -> Result<Self, SquareError> {
         let (code, half) = (code(k), k * SHARE);
-        let mut cells = room(4 * original.len())?;
-        let mut digests = vec![[0u8; 32]; 4 * count];
-        let (top, bottom) = cells.split_at_mut(2 * original.len());
-        let (top_digests, bottom_digests) = digests.split_at_mut(2 * count);
+        let (cells, digests) = memory.split_mut();
+        let (top, bottom) = cells.split_at_mut(2 * k * half);
+        let (top_digests, bottom_digests) = digests.split_at_mut(2 * k * k);
+        let mut own = vec![[0; 32]; k * k];
 
         let mut row_roots = top
             .par_chunks_exact_mut(2 * half)
-            .zip(original.par_chunks_exact(half))
             .zip(top_digests.par_chunks_exact_mut(2 * k))
+            .zip(own.par_chunks_exact_mut(k))
             .enumerate()
-            .map(|(row, ((cells, data), digests))| {
+            .map_init(Tools::default, |tools, (row, ((cells, digests), own))| {
                 let (left, right) = cells.split_at_mut(half);
-                left.copy_from_slice(data);
-                code.encode(data, right, SHARE);
-                hash_row(k, row, cells, digests)
+                fill(row, left);
+                tools.encode(code, left, right);
+                tools
+                    .hash_row(cells, own, digests)
+                    .map_err(|_| SquareError::Unordered(Axis::Row, row))
             })
             .collect::<Result<Vec<Node>, SquareError>>()?;
 
-        // Each task takes some columns at once, as many as its cache holds.
-        let tile = (256 / k).clamp(1, k) * SHARE;
-        let mut tiles: Vec<Vec<&mut [u8]>> =
-            (0..half / tile).map(|_| Vec::with_capacity(k)).collect();
+        let group = COLUMNS.min(k) * SHARE;
+        let mut parity: Vec<Vec<&mut [u8]>> =
+            (0..half / group).map(|_| Vec::with_capacity(k)).collect();
         for row in bottom.chunks_exact_mut(2 * half) {
-            for (tile, cells) in tiles.iter_mut().zip(row[..half].chunks_exact_mut(tile)) {
-                tile.push(cells);
-            }
+            let groups = row[..half].chunks_exact_mut(group);
+            parity
+                .iter_mut()
+                .zip(groups)
+                .for_each(|(to, cells)| to.push(cells));
         }
-        tiles.into_par_iter().enumerate().for_each_init(
-            || vec![0u8; k * tile],
-            |work, (index, parity)| {
-                for (to, row) in work.chunks_exact_mut(tile).zip(original.chunks_exact(half)) {
-                    to.copy_from_slice(&row[index * tile..][..tile]);
-                }
-                code.encode_in_place(work, tile);
-                for (cells, from) in parity.into_iter().zip(work.chunks_exact(tile)) {
-                    cells.copy_from_slice(from);
+        parity.into_par_iter().enumerate().for_each_init(
+            Work::default,
+            |work, (index, mut parity)| {
+                for at in (0..group).step_by(SHARE) {
+                    let data = top.chunks_exact(2 * half);
+                    code.encode(
+                        data.map(|row| &row[index * group + at..][..SHARE]),
+                        parity.iter_mut().map(|cells| &mut cells[at..][..SHARE]),
+                        work,
+                    );
                 }
             },
         );
@@ -134,16 +136,16 @@ impl ExtendedSquare {
             bottom
                 .par_chunks_exact_mut(2 * half)
                 .zip(bottom_digests.par_chunks_exact_mut(2 * k))
-                .enumerate()
-                .map(|(row, (cells, digests))| {
+                .map_init(Tools::default, |tools, (cells, digests)| {
                     let (left, right) = cells.split_at_mut(half);
-                    code.encode(left, right, SHARE);
-                    hash_row(k, k + row, cells, digests).expect("parity rows have one namespace")
+                    tools.encode(code, left, right);
+                    tools
+                        .hash_row(cells, &mut [], digests)
+                        .expect("parity rows have one namespace")
                 }),
         );
-
-        let column_roots = column_roots(k, &cells, &digests)?;
-        Ok(Self::assemble(k, cells, digests, row_roots, column_roots))
+        let column_roots = column_roots(k, &own, memory.digests())?;
+        Ok(Self::assemble(k, memory, row_roots, column_roots))
     }
 
     /// A square of these 4k² cells as they are, row by row, which need not be codewords: what a dishonest producer commits to.
@@ -152,34 +154,32 @@ impl ExtendedSquare {
         if k == 0 {
             return Err(SquareError::Shape(given.len()));
         }
-        let mut cells = room(given.len())?;
-        let mut digests = vec![[0u8; 32]; 4 * k * k];
+        let mut memory = Memory::new(4 * k * k)?;
+        let mut own = vec![[0; 32]; k * k];
+        let (cells, digests) = memory.split_mut();
+        cells.copy_from_slice(given);
+        let mut rows: Vec<&mut [Padded]> = own.chunks_exact_mut(k).collect();
+        rows.resize_with(2 * k, || &mut []);
         let row_roots = cells
-            .par_chunks_exact_mut(2 * k * SHARE)
-            .zip(given.par_chunks_exact(2 * k * SHARE))
+            .par_chunks_exact(2 * k * SHARE)
             .zip(digests.par_chunks_exact_mut(2 * k))
+            .zip(rows)
             .enumerate()
-            .map(|(row, ((cells, given), digests))| {
-                cells.copy_from_slice(given);
-                hash_row(k, row, cells, digests)
+            .map_init(Tools::default, |tools, (row, ((cells, digests), own))| {
+                tools
+                    .hash_row(cells, own, digests)
+                    .map_err(|_| SquareError::Unordered(Axis::Row, row))
             })
             .collect::<Result<Vec<Node>, SquareError>>()?;
-        let column_roots = column_roots(k, &cells, &digests)?;
-        Ok(Self::assemble(k, cells, digests, row_roots, column_roots))
+        let column_roots = column_roots(k, &own, memory.digests())?;
+        Ok(Self::assemble(k, memory, row_roots, column_roots))
     }
 
-    pub(crate) fn assemble(
-        k: usize,
-        cells: MmapMut,
-        digests: Vec<[u8; 32]>,
-        row_roots: Vec<Node>,
-        column_roots: Vec<Node>,
-    ) -> Self {
+    fn assemble(k: usize, memory: Memory, row_roots: Vec<Node>, column_roots: Vec<Node>) -> Self {
         let data_root = nmt::data_root(row_roots.iter().chain(&column_roots).copied());
         Self {
             k,
-            cells,
-            digests,
+            memory,
             row_roots,
             column_roots,
             data_root,
@@ -203,10 +203,15 @@ impl ExtendedSquare {
         &self.data_root
     }
 
+    /// All 2k x 2k shares, row by row.
+    pub fn cells(&self) -> &[u8] {
+        self.memory.cells()
+    }
+
     /// The share at a place of the extended square; panics outside.
     pub fn share(&self, row: usize, column: usize) -> &[u8] {
         assert!(row < 2 * self.k && column < 2 * self.k);
-        &self.cells[(row * 2 * self.k + column) * SHARE..][..SHARE]
+        &self.cells()[(row * 2 * self.k + column) * SHARE..][..SHARE]
     }
 
     /// The 2k shares of an axis.
@@ -230,8 +235,50 @@ impl ExtendedSquare {
 
     fn tree(&self, axis: Axis, index: usize) -> Tree {
         assert!(index < 2 * self.k);
-        Tree::new(axis_leaves(self.k, &self.cells, &self.digests, axis, index))
-            .expect("checked when it was made")
+        let (k, digests) = (self.k, self.memory.digests());
+        let digests: Vec<[u8; 32]> = match axis {
+            Axis::Row => digests[index * 2 * k..][..2 * k].to_vec(),
+            Axis::Column => (0..2 * k).map(|row| digests[row * 2 * k + index]).collect(),
+        };
+        let own = if index < k { k } else { 0 };
+        let own: Vec<Padded> = self
+            .axis(axis, index)
+            .take(own)
+            .map(nmt::namespace_of)
+            .collect();
+        Tree::new(&own, &digests).expect("checked when it was made")
+    }
+}
+
+/// What a thread works with.
+#[derive(Default)]
+struct Tools {
+    work: Work,
+    level: Level,
+}
+
+impl Tools {
+    fn encode(&mut self, code: &Code, data: &[u8], parity: &mut [u8]) {
+        code.encode(
+            data.chunks_exact(SHARE),
+            parity.chunks_exact_mut(SHARE),
+            &mut self.work,
+        );
+    }
+
+    /// The root of a row. Writes its own namespaces, of which there are none below the original quadrant, and its leaf digests.
+    fn hash_row(
+        &mut self,
+        cells: &[u8],
+        own: &mut [Padded],
+        digests: &mut [[u8; 32]],
+    ) -> Result<Node, nmt::Unordered> {
+        for (namespace, share) in own.iter_mut().zip(cells.chunks_exact(SHARE)) {
+            *namespace = nmt::namespace_of(share);
+        }
+        nmt::leaf_digests(cells, own, digests);
+        self.level.leaves(own, digests);
+        self.level.root()
     }
 }
 
@@ -249,51 +296,48 @@ fn width(shares: &[u8], limit: usize) -> Result<usize, SquareError> {
     Ok(width)
 }
 
-fn column_roots(k: usize, cells: &[u8], digests: &[[u8; 32]]) -> Result<Vec<Node>, SquareError> {
-    (0..2 * k)
+/// The roots of all columns from the leaf digests of all cells and the namespaces of the original ones, both row by row.
+fn column_roots(k: usize, own: &[Padded], digests: &[[u8; 32]]) -> Result<Vec<Node>, SquareError> {
+    let together = COLUMNS.min(k);
+    let roots: Vec<Vec<Node>> = (0..2 * k / together)
         .into_par_iter()
-        .map(|column| {
-            nmt::root(&mut axis_leaves(k, cells, digests, Axis::Column, column))
-                .map_err(|_| SquareError::Unordered(Axis::Column, column))
+        .map_init(Default::default, |tools, group| {
+            let (level, columns): &mut (Level, Vec<Column>) = tools;
+            columns.resize_with(together, Column::default);
+            let first = group * together;
+            for column in columns.iter_mut() {
+                column.own.clear();
+                column.digests.clear();
+            }
+            if first < k {
+                for row in own.chunks_exact(k) {
+                    let row = &row[first..][..together];
+                    columns
+                        .iter_mut()
+                        .zip(row)
+                        .for_each(|(column, n)| column.own.push(*n));
+                }
+            }
+            for row in digests.chunks_exact(2 * k) {
+                let row = &row[first..][..together];
+                columns
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(column, d)| column.digests.push(*d));
+            }
+            let roots = columns.iter().enumerate().map(|(at, column)| {
+                level.leaves(&column.own, &column.digests);
+                let root = level.root();
+                root.map_err(|_| SquareError::Unordered(Axis::Column, first + at))
+            });
+            roots.collect()
         })
-        .collect()
+        .collect::<Result<_, SquareError>>()?;
+    Ok(roots.into_iter().flatten().collect())
 }
 
-fn hash_row(
-    k: usize,
-    row: usize,
-    cells: &[u8],
-    digests: &mut [[u8; 32]],
-) -> Result<Node, SquareError> {
-    let namespace = |column: usize| cell_namespace(k, row, column, &cells[column * SHARE..]);
-    nmt::leaf_digests(cells, digests, namespace);
-    let mut leaves: Vec<Node> = digests
-        .iter()
-        .enumerate()
-        .map(|(column, digest)| nmt::leaf(&namespace(column), digest))
-        .collect();
-    nmt::root(&mut leaves).map_err(|_| SquareError::Unordered(Axis::Row, row))
-}
-
-/// The leaf nodes of an axis from their digests.
-pub(crate) fn axis_leaves(
-    k: usize,
-    cells: &[u8],
-    digests: &[[u8; 32]],
-    axis: Axis,
-    index: usize,
-) -> Vec<Node> {
-    (0..2 * k)
-        .map(|at| {
-            let (row, column) = match axis {
-                Axis::Row => (index, at),
-                Axis::Column => (at, index),
-            };
-            let cell = row * 2 * k + column;
-            nmt::leaf(
-                &cell_namespace(k, row, column, &cells[cell * SHARE..]),
-                &digests[cell],
-            )
-        })
-        .collect()
+#[derive(Default)]
+struct Column {
+    own: Vec<Padded>,
+    digests: Vec<[u8; 32]>,
 }

@@ -28,6 +28,7 @@ from typing import Protocol
 from dougong._native import ExtendedSquare, repair_square
 from dougong.availability.nmt import covers
 from dougong.availability.proofs import placed_blobs, verify_header
+from dougong.availability.shares import SHARE_BYTES
 from dougong.crypto import merkle
 from dougong.errors import DougongError, InvalidInput, NotFound, Unavailable
 from dougong.types import (
@@ -90,7 +91,7 @@ class ServedSquare:
     extended: Cells
 
     @classmethod
-    def extend(cls, original: bytes, *, height: int, time_ns: int) -> ServedSquare:
+    def extend(cls, original: bytes | bytearray | memoryview, *, height: int, time_ns: int) -> ServedSquare:
         """Raises `InvalidInput` unless `original` is a square of shares in the order of their namespaces."""
         try:
             extended = ExtendedSquare(original)
@@ -99,16 +100,19 @@ class ServedSquare:
         return cls._of(extended, height, time_ns)
 
     @classmethod
-    def repair(cls, header: SquareHeader, cells: Sequence[bytes | None]) -> ServedSquare:
-        """The square from its 4k² cells, row by row, None where missing. Each cell must have been verified with its proof
-        first. Raises `BadEncoding`, `NotEnoughShares`, `InvalidInput`, `InvalidHeader`."""
+    def repair(
+        cls, header: SquareHeader, cells: Sequence[bytes | None] | bytearray | memoryview, present: bytes | None = None
+    ) -> ServedSquare:
+        """The square from its 4k² cells, row by row, None where missing; or from one buffer of them and a byte for each in
+        `present`, zero where missing. Each cell must have been verified with its proof first. Raises `BadEncoding`,
+        `NotEnoughShares`, `InvalidInput`, `InvalidHeader`."""
         verify_header(header)
         try:
-            repaired = repair_square(cells, header.row_roots, header.column_roots)
-        except (ValueError, TypeError) as error:
+            repaired = repair_square(cells, header.row_roots, header.column_roots, present)
+        except (ValueError, TypeError, BufferError) as error:
             raise InvalidInput(str(error)) from None
         if isinstance(repaired, int):
-            raise NotEnoughShares(repaired, len(cells))
+            raise NotEnoughShares(repaired, 4 * header.square_size**2)
         if isinstance(repaired, tuple):
             axis, index, shares, nodes = repaired
             raise BadEncoding(axis, index, tuple(shares), tuple(None if proof is None else tuple(proof) for proof in nodes))
@@ -126,8 +130,10 @@ class ServedSquare:
 
     def original(self) -> list[bytes]:
         """The k² shares of the original square, row by row."""
-        k = self.size
-        return [share for row in range(k) for share in self.extended.axis(0, row)[:k]]
+        k, width = self.size, 2 * self.size * SHARE_BYTES
+        with memoryview(self.extended) as cells:
+            starts = (row * width + column * SHARE_BYTES for row in range(k) for column in range(k))
+            return [bytes(cells[at : at + SHARE_BYTES]) for at in starts]
 
     def cell(self, row: int, column: int, axis: int = 0) -> SquareCell:
         """A cell of the 2k x 2k square with its proof to the row (or column) root. Raises `NotFound` outside."""
