@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from dougong.cli.demo.workload import Order, signed
 from dougong.crypto.hashing import keccak256
 from dougong.errors import Divergence, Unavailable
-from dougong.net.jsonrpc import JsonRpc, data, quantity
+from dougong.net.jsonrpc import JsonRpc, RpcError, data, quantity
 
 __all__ = ["Chain", "until"]
 
@@ -67,8 +67,12 @@ class Chain:
         async def send(start: int) -> None:
             calls = [("eth_sendRawTransaction", ["0x" + raw.hex()]) for raw in raws[start : start + BATCH]]
             async with free:
-                answers = await self.rpc.batch(calls)
+                answers = await self.rpc.outcomes(calls)
             for answer, tx_hash in zip(answers, hashes[start:], strict=False):
+                if isinstance(answer, RpcError):
+                    if ALREADY_KNOWN in str(answer):
+                        continue  # its answer was lost on the way, and it was sent again
+                    raise answer
                 if data(answer) != tx_hash:
                     raise Divergence(f"the node calls the transaction {tx_hash.hex()} {answer}")
 
