@@ -52,6 +52,17 @@ TrustFile = Annotated[
     Path | None,
     typer.Option("--trust", metavar="FILE", help="Genesis hashes and contracts to trust; from the data_dir if left out."),
 ]
+Peers = Annotated[
+    list[str] | None,
+    typer.Option("--peer", metavar="URL", help="Another stack's API with the same DA chains; may be given again."),
+]
+Confidence = Annotated[
+    float | None, typer.Option("--confidence", help="Sample until withheld data would be found with this chance, such as 0.99.")
+]
+Samples = Annotated[int | None, typer.Option("--samples", min=1, max=65_536, help="Cells of each square; 16 if left out.")]
+Window = Annotated[
+    float | None, typer.Option("--window", metavar="DAYS", min=0, help="How old a block may be and still be sampled; 7, 0: any.")
+]
 Folder = Annotated[Path, typer.Option("--folder", help="Where the node keeps what it has checked.")]
 
 
@@ -64,11 +75,20 @@ def status(stack: StackFile = None, api: Api = None, as_json: Json = False) -> N
 
 
 @app.command()
-def verify(stack: StackFile = None, api: Api = None, trust: TrustFile = None, as_json: Json = False) -> None:
+def verify(
+    stack: StackFile = None,
+    api: Api = None,
+    trust: TrustFile = None,
+    peer: Peers = None,
+    confidence: Confidence = None,
+    samples: Samples = None,
+    window: Window = None,
+    as_json: Json = False,
+) -> None:
     """Check a running stack from its genesis hashes, and say what is still trusted."""
-    from dougong.cli.nodes import verify_command
+    from dougong.cli.nodes import Sampling, verify_command
 
-    verify_command(stack, api, trust, as_json=as_json)
+    verify_command(stack, api, trust, peer or (), Sampling(confidence, samples, window), as_json=as_json)
 
 
 @app.command("light-node")
@@ -77,13 +97,18 @@ def light_node(
     stack: StackFile = None,
     api: Api = None,
     trust: TrustFile = None,
+    peer: Peers = None,
+    confidence: Confidence = None,
+    samples: Samples = None,
+    window: Window = None,
     once: Annotated[bool, typer.Option("--once", help="One pass, then end.")] = False,
     as_json: Json = False,
 ) -> None:
     """Follow a stack as `verify` does, remembering what was checked."""
-    from dougong.cli.nodes import light_node_command
+    from dougong.cli.nodes import Sampling, light_node_command
 
-    light_node_command(stack, api, trust, folder, once=once, as_json=as_json)
+    sampling = Sampling(confidence, samples, window)
+    light_node_command(stack, api, trust, folder, peer or (), sampling, once=once, as_json=as_json)
 
 
 @app.command("verifying-node")
@@ -93,13 +118,14 @@ def verifying_node(
     stack: StackFile = None,
     api: Api = None,
     trust: TrustFile = None,
+    peer: Peers = None,
     until: Annotated[int | None, typer.Option("--until", min=0, help="End once this block is rebuilt.")] = None,
     as_json: Json = False,
 ) -> None:
     """Rebuild a rollup from DA and settlement alone, and hold its claims to the result."""
     from dougong.cli.nodes import verifying_node_command
 
-    verifying_node_command(rollup, stack, api, trust, folder, until=until, as_json=as_json)
+    verifying_node_command(rollup, stack, api, trust, folder, peer or (), until=until, as_json=as_json)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from dougong.errors import ConfigError, DougongError
+from dougong.errors import ConfigError, Divergence, DougongError, Unavailable
 
 __all__ = ["exit_code_of", "family_error", "run"]
 
@@ -57,4 +57,14 @@ def exit_code_of(error: BaseException) -> int | None:
     print(f"dougong: {cause}", file=sys.stderr)
     if cause.remedy:
         print(f"  → {cause.remedy}", file=sys.stderr)
+    return _code(cause)
+
+
+def _code(cause: DougongError) -> int:
+    """2 for the caller's mistake, 3 for withheld data, 4 for a chain that is rejected for ever, else 1."""
+    if isinstance(cause, (Unavailable, Divergence)):
+        from dougong.services.light_node import Withheld
+        from dougong.services.rejections import ChainRejected
+
+        return 3 if isinstance(cause, Withheld) else 4 if isinstance(cause, ChainRejected) else 1
     return 2 if isinstance(cause, ConfigError) else 1

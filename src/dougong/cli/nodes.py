@@ -5,51 +5,92 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dougong.cli.ending import run
 from dougong.cli.output import print_json
-from dougong.errors import NotFound
+from dougong.errors import ConfigError, NotFound
+from dougong.services.light_node import LightConfig
 from dougong.stack.disk import Disk
 from dougong.stack.events import Event
 from dougong.stack.nodes import LightFindings, light_check, verifying_node
 from dougong.stack.reading import load
 from dougong.stack.trust import Trust, read_trust
 
-__all__ = ["light_node_command", "locate", "verify_command", "verifying_node_command"]
+__all__ = ["Sampling", "light_node_command", "locate", "verify_command", "verifying_node_command"]
 
 FOLLOW_S = 1.0
 
 
-def verify_command(stack: Path | None, api: str | None, trust_file: Path | None, *, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What the command line says of it; None: as `LightConfig` has it."""
+
+    confidence: float | None = None
+    samples: int | None = None
+    window_days: float | None = None
+
+    def config(self) -> LightConfig:
+        if self.confidence is not None and not 0.0 < self.confidence < 1.0:
+            raise ConfigError(f"--confidence {self.confidence}: a confidence lies between 0 and 1", remedy="such as 0.99")
+        if self.confidence is not None and self.samples is not None:
+            raise ConfigError("--confidence and --samples both say how many cells are sampled", remedy="give one of them")
+        chosen = LightConfig(confidence=self.confidence)
+        chosen = chosen if self.samples is None else replace(chosen, samples=self.samples)
+        return chosen if self.window_days is None else replace(chosen, window_s=self.window_days * 86_400)
+
+
+def verify_command(
+    stack: Path | None, api: str | None, trust_file: Path | None, peers: Sequence[str], sampling: Sampling, *, as_json: bool
+) -> None:
     """One pass of a light node, from nothing."""
-    url, trust = locate(stack, api, trust_file)
+    url, trust = locate(stack, api, trust_file, peers)
     with tempfile.TemporaryDirectory(prefix="dougong-verify-") as folder:
-        findings = run(_light_once(url, trust, Path(folder)))
+        findings = run(_light_once(url, trust, Path(folder), sampling.config()))
     report(findings, as_json=as_json)
 
 
 def light_node_command(
-    stack: Path | None, api: str | None, trust_file: Path | None, folder: Path, *, once: bool, as_json: bool
+    stack: Path | None,
+    api: str | None,
+    trust_file: Path | None,
+    folder: Path,
+    peers: Sequence[str],
+    sampling: Sampling,
+    *,
+    once: bool,
+    as_json: bool,
 ) -> None:
     """As `verify`, with a folder that remembers, and on and on unless `once`."""
-    url, trust = locate(stack, api, trust_file)
+    url, trust = locate(stack, api, trust_file, peers)
+    config = sampling.config()
     if once:
-        report(run(_light_once(url, trust, folder)), as_json=as_json)
+        report(run(_light_once(url, trust, folder, config)), as_json=as_json)
     else:
-        run(_light_follow(url, trust, folder, as_json=as_json))
+        run(_light_follow(url, trust, folder, config, as_json=as_json))
 
 
 def verifying_node_command(
-    rollup: str, stack: Path | None, api: str | None, trust_file: Path | None, folder: Path, *, until: int | None, as_json: bool
+    rollup: str,
+    stack: Path | None,
+    api: str | None,
+    trust_file: Path | None,
+    folder: Path,
+    peers: Sequence[str],
+    *,
+    until: int | None,
+    as_json: bool,
 ) -> None:
     """Rebuilds a rollup; ends at block `until`, if that is given."""
-    url, trust = locate(stack, api, trust_file)
+    url, trust = locate(stack, api, trust_file, peers)
     run(_verifying(url, trust, rollup, folder, until, as_json=as_json))
 
 
-def locate(stack: Path | None, api: str | None, trust_file: Path | None) -> tuple[str, Trust]:
-    """The URL of a running stack and the facts to trust about it: as given, or from the `data_dir` that stack.toml names."""
+def locate(stack: Path | None, api: str | None, trust_file: Path | None, peers: Sequence[str] = ()) -> tuple[str, Trust]:
+    """The URL of a running stack and the facts to trust about it: as given, or from the `data_dir` that stack.toml names.
+    `peers` join those that the trust file lists."""
     if api is None or trust_file is None:
         disk = Disk(load(stack).data_dir)
         trust_file = trust_file or disk.trust
@@ -58,7 +99,11 @@ def locate(stack: Path | None, api: str | None, trust_file: Path | None) -> tupl
             if running is None:
                 raise NotFound(f"no stack runs on {disk.root}", remedy="start it with `dougong up`, or name a URL with --api")
             api = str(json.loads(running)["url"])
-    return api.rstrip("/"), read_trust(trust_file)
+    trust = read_trust(trust_file)
+    for url in peers:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"--peer {url} is not a URL", remedy="such as http://203.0.113.7:8545")
+    return api.rstrip("/"), trust.model_copy(update={"peers": (*trust.peers, *peers)})
 
 
 def report(findings: LightFindings, *, as_json: bool) -> None:
@@ -100,13 +145,13 @@ def _facts(findings: LightFindings) -> dict[str, object]:
     }
 
 
-async def _light_once(url: str, trust: Trust, folder: Path) -> LightFindings:
-    async with light_check(url, trust, folder) as check:
+async def _light_once(url: str, trust: Trust, folder: Path, config: LightConfig) -> LightFindings:
+    async with light_check(url, trust, folder, config) as check:
         return await check()
 
 
-async def _light_follow(url: str, trust: Trust, folder: Path, *, as_json: bool) -> None:
-    async with light_check(url, trust, folder) as check:
+async def _light_follow(url: str, trust: Trust, folder: Path, config: LightConfig, *, as_json: bool) -> None:
+    async with light_check(url, trust, folder, config) as check:
         while True:
             findings = await check()
             if as_json:

@@ -50,10 +50,10 @@ class FraudWatch:
         self._looking = asyncio.Lock()
         self._offered: set[tuple[Peer, int]] = set()
 
-    async def look(self) -> None:
-        """Asks the peers if it is time to; returns once what they showed is settled."""
+    async def look(self, *, now: bool = False) -> None:
+        """Asks the peers if it is time to, or `now`; returns once what they showed is settled."""
         async with self._looking:
-            if self._clock() < self._due:
+            if self._clock() < self._due and not now:
                 return
             self._due = self._clock() + self._every_s
             try:

@@ -32,7 +32,6 @@ from typing import TypeVar
 import structlog
 
 from dougong.availability.attestor import check_square
-from dougong.availability.fraud import verify_bad_encoding
 from dougong.availability.proofs import verify_header, verify_namespace_data
 from dougong.availability.reading import blob_in_shares, holds, shares_at
 from dougong.consensus import Genesis
@@ -40,18 +39,16 @@ from dougong.consensus.header import Header
 from dougong.consensus.light import TABLE, Fork, LightClient, LightOptions, NotUpon, verify_transaction
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
-from dougong.errors import Divergence, DougongError, InvalidHeader, InvalidInput, InvalidProof, NotFound, Rejected, Unavailable
-from dougong.net.codec import to_json
+from dougong.errors import Divergence, DougongError, InvalidHeader, InvalidProof, NotFound, Rejected, Unavailable
 from dougong.net.node import NodeClient
 from dougong.services.fraud_watch import FraudWatch
 from dougong.services.peers import GARBAGE, PEER_TABLE, Peer, PeerConfig, PeerSet
-from dougong.services.rejections import BAD_ENCODING, REJECTED_TABLE, Rejection, Rejections
+from dougong.services.rejections import REJECTED_TABLE, Rejections
 from dougong.services.remote_account import RemoteAccount
 from dougong.services.sampler import check_axis_cells, check_cell
 from dougong.services.threads import in_thread
 from dougong.store import Store
 from dougong.types import (
-    BadEncodingProof,
     Blob,
     MerkleProof,
     Namespace,
@@ -170,39 +167,12 @@ class RemoteSquare:
         return [self._keep(header) for header in await self._ask(last, verified)]
 
     async def hear(self) -> None:
-        """Asks every peer which blocks are proven to be badly encoded. A proof that holds rejects the chain from there on."""
-
-        async def told(node: NodeClient) -> tuple[BadEncodingProof, ...]:
-            try:
-                return await node.fraud_proofs(1)
-            except Rejected:  # it does not know the method: it has none
-                return ()
-
-        try:
-            said = await self.peers.survey(told)
-        except (Unavailable, InvalidInput):  # nobody tells, or what came was no proof and is charged already
-            return
-        for peer, proofs in said.items():
-            for proof in proofs:
-                first = self.rejections.first
-                if first is None or proof.height < first.height:
-                    await self._weigh(peer, proof)
-
-    async def _weigh(self, peer: Peer, proof: BadEncodingProof) -> None:
-        try:
-            header = await self.header(proof.height)
-            await in_thread(verify_bad_encoding, header, proof)
-        except InvalidProof as error:
-            await self.peers.lied(peer, f"it offers a fraud proof that proves nothing: {error}")
-            return
-        except (Unavailable, InvalidHeader):
-            return  # no peer shows the header: it is asked for again with the next proof
-        why = f"{'column' if proof.axis else 'row'} {proof.index} of its square is not the codeword that its root commits to"
-        await self.rejections.add(Rejection(proof.height, BAD_ENCODING, why, to_json(proof)))
+        """Asks every peer now which blocks are proven to be badly encoded, and settles what they show; every other question does
+        so every few seconds."""
+        await self._watch.look(now=True)
 
     async def latest(self) -> int:
-        """The highest height whose header any peer can show, and all that verifies. Before that, `hear`."""
-        await self.hear()
+        """The highest height whose header any peer can show, and all that verifies."""
         said = await self.peers.survey(lambda node: node.latest())
         for height in sorted(set(said.values()), reverse=True):
             if height < 1:

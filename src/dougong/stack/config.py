@@ -64,6 +64,13 @@ def _listen(text: str) -> str:
     return text
 
 
+def _ip(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise PydanticCustomError("ip", "a proxy is named by its IP address") from None
+
+
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -104,9 +111,14 @@ Listen = Annotated[str, AfterValidator(_listen)]
 
 
 class Api(Table):
-    """The one HTTP server: JSON-RPC of every chain, by path, and the node API."""
+    """The one HTTP server: JSON-RPC of every chain, by path, and the node API; and what one client may take of it."""
 
     listen: Listen = "127.0.0.1:8545"
+    client_mib_per_s: Annotated[int, Field(ge=0, le=65_536)] = 32
+    client_burst_mib: Annotated[int, Field(ge=1, le=65_536)] = 256
+    client_calls: Annotated[int, Field(ge=1, le=4_096)] = 32
+    client_requests: Annotated[int, Field(ge=1, le=4_096)] = 256
+    proxies: list[Annotated[str, AfterValidator(_ip)]] = []
 
     @property
     def host(self) -> str:

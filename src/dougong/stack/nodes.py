@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import structlog
 
 from dougong.crypto.hashing import sha256
 from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
 from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
-from dougong.services.light_node import LightNode, LightReport
+from dougong.services.light_node import LightConfig, LightNode, LightReport
 from dougong.services.light_settlement import RollupCheck, SettlementCheck, SettlementReport
 from dougong.services.proven_settlement import ProvenSettlement
 from dougong.services.remote import REMOTE_TABLES, RemoteSquare
@@ -40,6 +41,7 @@ from dougong.types import BatchReference, InboxMessage, Namespace
 
 __all__ = ["LightCheck", "MeteredNode", "light_check", "rollup_document", "verifying_node"]
 
+Log = structlog.typing.FilteringBoundLogger
 POLL_S = 0.2
 SHARE_BYTES = 512
 
@@ -86,12 +88,15 @@ class LightCheck:
 
 
 @asynccontextmanager
-async def light_check(api: str, trust: Trust, folder: Path) -> AsyncIterator[LightCheck]:
+async def light_check(
+    api: str, trust: Trust, folder: Path, config: LightConfig | None = None, *, log: Log | None = None
+) -> AsyncIterator[LightCheck]:
+    """The stack at `api`, whose DA chains are read from the trust file's peers too. `config`: how much is sampled."""
     async with AsyncExitStack() as closing:
         lights: dict[str, LightNode] = {}
         for name, genesis in trust.availability.items():
-            node = await closing.enter_async_context(NodeClient(f"{api}/{name}"))
-            lights[name] = await LightNode.open(folder / name, node, bytes.fromhex(genesis))
+            nodes = await _clients(closing, api, trust, name)
+            lights[name] = await LightNode.open(folder / name, nodes, bytes.fromhex(genesis), config, log=log)
             closing.push_async_callback(lights[name].close)
         checks = []
         for name, settlement in trust.settlement.items():
@@ -103,6 +108,13 @@ async def light_check(api: str, trust: Trust, folder: Path) -> AsyncIterator[Lig
                 check = SettlementCheck(rpc, *contracts, lights[square], chain=chain)
                 checks.append((check, _rollups_on(trust, name, square)))
         yield LightCheck(trust, lights, checks)
+
+
+async def _clients(closing: AsyncExitStack, api: str, trust: Trust, chain: str) -> list[NodeClient]:
+    """The chain's nodes: the stack's own first. With several, it is the set of peers that tries again."""
+    urls = list(dict.fromkeys(f"{url.rstrip('/')}/{chain}" for url in (api, *trust.peers)))
+    attempts = 4 if len(urls) == 1 else 1
+    return [await closing.enter_async_context(NodeClient(url, attempts=attempts)) for url in urls]
 
 
 def _rollups_on(trust: Trust, settlement: str, square: str) -> list[RollupCheck]:
@@ -173,10 +185,10 @@ async def verifying_node(api: str, trust: Trust, name: str, folder: Path) -> Asy
         raise NotFound(f"the trust file knows no rollup {name}", remedy=f"it knows: {', '.join(trust.rollup) or 'none'}")
     async with AsyncExitStack() as closing:
         document = await rollup_document(api, name, rollup)
-        node = await closing.enter_async_context(NodeClient(f"{api}/{rollup.availability}"))
+        nodes = await _clients(closing, api, trust, rollup.availability)
         store = await in_thread(Store, folder / "square", REMOTE_TABLES)
         closing.callback(store.close)
-        square = await RemoteSquare.open(node, bytes.fromhex(trust.availability[rollup.availability]), store=store)
+        square = await RemoteSquare.open(nodes, bytes.fromhex(trust.availability[rollup.availability]), store=store)
         meter = Meter(httpx.AsyncHTTPTransport())
         closing.push_async_callback(meter.aclose)
         namespace = Namespace(bytes.fromhex(str(document["namespace"])))

@@ -26,6 +26,7 @@ import structlog
 from dougong.errors import ConfigError
 from dougong.rpc.protocol import Methods
 from dougong.rpc.server import RpcServer
+from dougong.rpc.throttle import ClientLimits
 from dougong.services.supervisor import ServiceState, ServiceStatus, Supervisor
 from dougong.stack.config import StackConfig
 from dougong.stack.context import Context
@@ -190,7 +191,14 @@ async def running(
         metrics = Metrics()
         keys = Keyring.open(disk.keys, dev=config.dev)
         documents = settle_genesis(config, disk, keys)
-        server = RpcServer.bind(config.api.host, config.api.port, registry=metrics.registry)
+        api = config.api
+        clients = ClientLimits(
+            bytes_per_s=api.client_mib_per_s << 20,
+            burst_bytes=api.client_burst_mib << 20,
+            calls=api.client_calls,
+            requests=api.client_requests,
+        )
+        server = RpcServer.bind(api.host, api.port, registry=metrics.registry, clients=clients, proxies=api.proxies)
         supervisor = Supervisor(log=log, registry=metrics.registry)
         context = Context(config, disk, keys, documents, server, supervisor, metrics, report, log, squares or {})
         async with AsyncExitStack() as closing:  # the stores, which close last

@@ -49,9 +49,12 @@ class RollupTrust(_Table):
 
 
 class Trust(_Table):
+    """`peers`: URLs of other stacks' APIs that serve the same DA chains; hints, which need no trust."""
+
     availability: dict[str, Hash]
     settlement: dict[str, SettlementTrust]
     rollup: dict[str, RollupTrust]
+    peers: tuple[Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2_048)], ...] = ()
 
 
 def read_trust(path: Path) -> Trust:
