@@ -11,6 +11,7 @@ import pytest
 from dougong.errors import ConfigError
 from dougong.stack.config import (
     Api,
+    CelestiaAvailability,
     EmbeddedSettlement,
     EthereumSettlement,
     RollupConfig,
@@ -68,7 +69,7 @@ WRONG = [
     ('proof = "none"', 'proof = "hybrid"', "proof", "is not built yet", '"none"'),
     ('proof = "none"', 'proof = "trust me"', "proof", "is unknown", '"none"'),
     ('proof = "none"', "", "[rollup.alpha]", "proof is missing", '"none"'),
-    ('kind = "square"', 'kind = "celestia"', "kind", "is not built yet", '"square"'),
+    ('kind = "square"', 'kind = "ethereum-blobs"', "kind", "is not built yet", '"square"'),
     ('kind = "square"', 'kind = "ethereum-blobs"', "kind", "is not built yet", '"square"'),
     ('kind = "square"', 'kind = "cube"', "kind", "is unknown", '"square"'),
     ('kind = "square"', "", "[availability.square]", '"kind" is missing', '"square"'),
@@ -174,6 +175,7 @@ def documented(page: str, heading: str) -> dict[str, str]:
         ("Top", StackConfig),
         ("`[api]`", Api),
         ('`[availability.NAME]` with `kind = "square"`', SquareAvailability),
+        ('`[availability.NAME]` with `kind = "celestia"`', CelestiaAvailability),
         ('`[settlement.NAME]` with `kind = "evm"`', EmbeddedSettlement),
         ('`[settlement.NAME]` with `kind = "ethereum"`', EthereumSettlement),
         ("`[rollup.NAME]`", RollupConfig),
@@ -192,7 +194,7 @@ def test_the_page_describes_every_key(heading: str, model: type[Table]) -> None:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return str(value)
     if isinstance(value, Table | dict):
         return "{}"

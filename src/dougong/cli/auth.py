@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dougong.errors import ConfigError
 from dougong.rpc.celestia import make_token
+from dougong.stack.config import SquareAvailability
 from dougong.stack.disk import Disk
 from dougong.stack.keys import Keyring
 from dougong.stack.reading import load
@@ -17,7 +18,8 @@ __all__ = ["auth"]
 def auth(level: str, stack: Path | None, chain: str | None, seconds: int) -> None:
     """Raises `ConfigError` where stack.toml has no such API, `InvalidInput` for a level that does not exist."""
     config = load(stack)
-    served = [name for name, layer in config.availability.items() if layer.celestia_api is not None]
+    layers = config.availability.items()
+    served = [name for name, layer in layers if isinstance(layer, SquareAvailability) and layer.celestia_api is not None]
     if chain is None and len(served) == 1:
         chain = served[0]
     if chain is None or chain not in served:

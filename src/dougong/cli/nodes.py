@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from dougong.stack.trust import Trust, read_trust
 __all__ = ["Sampling", "light_node_command", "locate", "verify_command", "verifying_node_command"]
 
 FOLLOW_S = 1.0
+CELESTIA_TOKEN = "DOUGONG_CELESTIA_TOKEN"  # for the node of a Celestia network
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,8 @@ async def _light_follow(url: str, trust: Trust, folder: Path, config: LightConfi
 
 
 async def _verifying(url: str, trust: Trust, rollup: str, folder: Path, until: int | None, *, as_json: bool) -> None:
-    async with verifying_node(url, trust, rollup, folder) as node:
+    token = os.environ.get(CELESTIA_TOKEN, "")
+    async with verifying_node(url, trust, rollup, folder, celestia_token=token) as node:
         height = 0
         while True:
             await node.reach(height + 1 if until is None else until)

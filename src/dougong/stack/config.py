@@ -18,9 +18,14 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 from pydantic_core import PydanticCustomError
 
+from dougong.availability.blob_tx import ADDRESS_PREFIX
+from dougong.codec import bech32
+from dougong.errors import InvalidInput
+
 __all__ = [
     "LATER",
     "Api",
+    "CelestiaAvailability",
     "EmbeddedSettlement",
     "EthereumSettlement",
     "RollupConfig",
@@ -31,7 +36,7 @@ __all__ = [
 # Kinds that the design names and that are not built: refused as such, and never listed as allowed.
 LATER: dict[str, frozenset[str]] = {
     "consensus": frozenset({"cometbft"}),
-    "kind": frozenset({"celestia", "ethereum-blobs"}),
+    "kind": frozenset({"ethereum-blobs"}),
     "execution": frozenset({"exchange", "python"}),
     "proof": frozenset({"fraud", "validity", "hybrid"}),
 }
@@ -92,6 +97,19 @@ def _written_path(value: object) -> object:
     return Path(value) if isinstance(value, str) and value else value
 
 
+def _celestia_account(text: str) -> str:
+    try:
+        account_bytes(text)
+    except InvalidInput as error:
+        raise PydanticCustomError("account", "an account is celestia1…: {reason}", {"reason": str(error)}) from None
+    return text
+
+
+def account_bytes(account: str) -> bytes:
+    """The 20 bytes of a Celestia account. Raises `InvalidInput`."""
+    return bech32.decode(ADDRESS_PREFIX, account)
+
+
 def host_and_port(listen: str) -> tuple[str, int]:
     """Of an address to listen on."""
     host, _, port = listen.rpartition(":")
@@ -142,6 +160,22 @@ class SquareAvailability(Table):
     celestia_auth: Literal["all", "writes"] = "all"
 
 
+class CelestiaAvailability(Table):
+    """A Celestia network, through one node of it that is not trusted."""
+
+    kind: Literal["celestia"]
+    url: Annotated[str, AfterValidator(_url)]
+    chain_id: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,50}$")]
+    account: Annotated[str, AfterValidator(_celestia_account)]
+    start_height: Annotated[int, Field(ge=1, lt=1 << 52)]
+    trusted_height: Annotated[int, Field(ge=1, lt=1 << 52)]
+    trusted_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+    token_file: Annotated[Path, BeforeValidator(_written_path)] | None = None
+    max_blob_bytes: Annotated[int, Field(ge=1_000, le=7 << 20)] = 1_500_000
+    gas_price: Annotated[float, Field(ge=0, le=1_000)] = 0.004
+    max_gas_price: Annotated[float, Field(gt=0, le=1_000)] | None = None
+
+
 class EmbeddedSettlement(Table):
     """A settlement chain of our own: the EVM application under a consensus."""
 
@@ -161,14 +195,16 @@ class EthereumSettlement(Table):
     chain_id: ChainId
 
 
-def _settlement_kind(value: Any) -> str | None:
+def _kind(value: Any) -> str | None:
     return value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
 
 
-AvailabilityConfig = SquareAvailability
+AvailabilityConfig = Annotated[
+    Annotated[SquareAvailability, Tag("square")] | Annotated[CelestiaAvailability, Tag("celestia")], Discriminator(_kind)
+]
 SettlementConfig = Annotated[
     Annotated[EmbeddedSettlement, Tag("evm")] | Annotated[EthereumSettlement, Tag("ethereum")],
-    Discriminator(_settlement_kind),
+    Discriminator(_kind),
 ]
 
 

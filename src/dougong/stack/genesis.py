@@ -23,12 +23,20 @@ from dougong.contracts.predeploys import outbox
 from dougong.crypto.hashing import sha256
 from dougong.errors import ConfigError, StoreCorrupt
 from dougong.execution.evm.genesis import GenesisAccount, make_genesis
-from dougong.stack.config import EmbeddedSettlement, RollupConfig, SquareAvailability, StackConfig
+from dougong.stack.config import (
+    AvailabilityConfig,
+    CelestiaAvailability,
+    EmbeddedSettlement,
+    RollupConfig,
+    SquareAvailability,
+    StackConfig,
+    account_bytes,
+)
 from dougong.stack.disk import Disk
 from dougong.stack.keys import DEV_ACCOUNTS, Keyring
 from dougong.types import Namespace, Validator
 
-__all__ = ["SPEC_VERSION", "Documents", "settle_genesis"]
+__all__ = ["SPEC_VERSION", "Documents", "celestia_id", "settle_genesis"]
 
 SPEC_VERSION = 1
 ETHER = 10**18
@@ -44,9 +52,11 @@ class Documents:
     availability: dict[str, bytes] = field(default_factory=dict)
     settlement: dict[str, bytes] = field(default_factory=dict)
     rollup: dict[str, bytes] = field(default_factory=dict)
+    networks: dict[str, bytes] = field(default_factory=dict)
+    """The DA ids of networks that are not ours, and whose documents nobody asks for."""
 
     def da_id(self, name: str) -> bytes:
-        return sha256(self.availability[name])
+        return self.networks[name] if name in self.networks else sha256(self.availability[name])
 
 
 def settle_genesis(config: StackConfig, disk: Disk, keys: Keyring) -> Documents:
@@ -54,7 +64,10 @@ def settle_genesis(config: StackConfig, disk: Disk, keys: Keyring) -> Documents:
     time_ns = _first_start(disk)
     documents = Documents()
     for name, availability in config.availability.items():
-        documents.availability[name] = _settle(disk, "availability", name, _square(name, availability, keys, time_ns))
+        if isinstance(availability, CelestiaAvailability):
+            documents.networks[name] = celestia_id(availability.chain_id)
+        else:
+            documents.availability[name] = _settle(disk, "availability", name, _square(name, availability, keys, time_ns))
     for name, settlement in config.settlement.items():
         if isinstance(settlement, EmbeddedSettlement):
             documents.settlement[name] = _settle(disk, "settlement", name, _embedded(name, settlement, config, keys, time_ns))
@@ -78,6 +91,11 @@ def _square(name: str, config: SquareAvailability, keys: Keyring, time_ns: int) 
     validators = [Validator(keys.validator(name).public_key, POWER)]
     app_state = {"max_square_size": config.max_square_size}
     return Genesis.create(f"{name}-1", time_ns, validators, app_state=app_state).raw
+
+
+def celestia_id(chain_id: str) -> bytes:
+    """The DA id of a Celestia network."""
+    return sha256(b"dougong/da-id/celestia/" + chain_id.encode())
 
 
 def _embedded(name: str, config: EmbeddedSettlement, stack: StackConfig, keys: Keyring, time_ns: int) -> bytes:
@@ -110,10 +128,18 @@ def _rollup(name: str, config: RollupConfig, stack: StackConfig, keys: Keyring, 
         "namespace": Namespace.user(name.encode()).hex(),
         "da_id": da_id.hex(),
         "batch_signer": account_address(key.public_key).hex(),
+        **_on_celestia(stack.availability[config.availability]),
         "settled": None if config.sovereign else settled,
         "evm": json.loads(evm),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _on_celestia(layer: AvailabilityConfig) -> dict[str, object]:
+    """There the node signs the batches, with its account, and the network is older than the rollup."""
+    if not isinstance(layer, CelestiaAvailability):
+        return {}
+    return {"batch_signer": account_bytes(layer.account).hex(), "da_start": layer.start_height}
 
 
 def _funded(fund: Mapping[str, int], *, dev: bool) -> dict[bytes, GenesisAccount]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,15 @@ from pathlib import Path
 import httpx
 import structlog
 
+from dougong.availability.celestia import CelestiaClient, CelestiaNode
+from dougong.consensus.light import TrustedHeader
 from dougong.crypto.hashing import sha256
 from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
+from dougong.interfaces import DataAvailability
 from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
+from dougong.services.celestia import HEADER_TABLES, VerifiedHeaders
 from dougong.services.light_node import LightConfig, LightNode, LightReport
 from dougong.services.light_settlement import RollupCheck, SettlementCheck, SettlementReport
 from dougong.services.proven_settlement import ProvenSettlement
@@ -35,7 +39,8 @@ from dougong.services.sources import BatchSource, Position, SettledSource, Sover
 from dougong.services.threads import in_thread
 from dougong.services.verifying_node import ClaimWatch, VerifyingNode
 from dougong.settlement.client import SettlementClient
-from dougong.stack.trust import RollupTrust, SettlementTrust, Trust
+from dougong.stack.genesis import celestia_id
+from dougong.stack.trust import CelestiaTrust, RollupTrust, SettlementTrust, Trust
 from dougong.store import Store
 from dougong.types import BatchReference, InboxMessage, Namespace
 
@@ -141,10 +146,10 @@ async def _embedded(
 class MeteredNode:
     """A verifying node and what it has spent. `batch_bytes` are the blobs' own, `share_bytes` the shares' that hold them."""
 
-    def __init__(self, node: VerifyingNode, source: _Counted, square: RemoteSquare, meter: Meter) -> None:
+    def __init__(self, node: VerifyingNode, source: _Counted, layer: _Layer, meter: Meter) -> None:
         self.node = node
         self._source = source
-        self._square = square
+        self._layer = layer
         self._meter = meter
         self._started = time.perf_counter()
 
@@ -152,9 +157,9 @@ class MeteredNode:
         """Returns once block `height` is derived, and each claim on what is derived was compared. Raises `Divergence` for the
         first claim that is not true, `ChainRejected` if a batch lies on a DA block that is proven bad."""
         while True:
-            await self._square.hear()
+            await self._layer.hear()
             await self.node.catch_up()
-            self._square.rejections.check(self._source.highest)
+            self._layer.check(self._source.highest)
             if self.node.alarms:
                 raise self.node.alarms[0]
             if self.node.follower.position.number >= height:
@@ -172,23 +177,27 @@ class MeteredNode:
             "batch_bytes": self._source.batch_bytes,
             "share_bytes": self._source.share_bytes,
             "claims_checked": 0 if self.node.claims is None else self.node.claims.checked,
-            "bytes_received": self._square.peers.bytes_received + self._meter.received,
+            "bytes_received": self._layer.bytes_received() + self._meter.received,
             "seconds": round(time.perf_counter() - self._started, 3),
         }
 
 
 @asynccontextmanager
-async def verifying_node(api: str, trust: Trust, name: str, folder: Path) -> AsyncIterator[MeteredNode]:
-    """Raises `NotFound` for a rollup that the trust file does not have, `InvalidHeader` where the stack serves another."""
+async def verifying_node(
+    api: str, trust: Trust, name: str, folder: Path, *, celestia_token: str = ""
+) -> AsyncIterator[MeteredNode]:
+    """Raises `NotFound` for a rollup that the trust file does not have, `InvalidHeader` where the stack serves another.
+    `celestia_token` is for the node of a Celestia network, where the rollup is on one."""
     rollup = trust.rollup.get(name)
     if rollup is None:
         raise NotFound(f"the trust file knows no rollup {name}", remedy=f"it knows: {', '.join(trust.rollup) or 'none'}")
     async with AsyncExitStack() as closing:
         document = await rollup_document(api, name, rollup)
-        nodes = await _clients(closing, api, trust, rollup.availability)
-        store = await in_thread(Store, folder / "square", REMOTE_TABLES)
-        closing.callback(store.close)
-        square = await RemoteSquare.open(nodes, bytes.fromhex(trust.availability[rollup.availability]), store=store)
+        name_of_layer = rollup.availability
+        if name_of_layer in trust.celestia:
+            layer = await _celestia(closing, trust.celestia[name_of_layer], folder, celestia_token)
+        else:
+            layer = await _square(closing, api, trust, name_of_layer, folder)
         meter = Meter(httpx.AsyncHTTPTransport())
         closing.push_async_callback(meter.aclose)
         namespace = Namespace(bytes.fromhex(str(document["namespace"])))
@@ -196,7 +205,7 @@ async def verifying_node(api: str, trust: Trust, name: str, folder: Path) -> Asy
         claims = None
         if rollup.settlement is None or rollup.rollup_id is None:
             signer = bytes.fromhex(str(document["batch_signer"]))
-            source = SovereignSource(square, da_id=square.da_id, namespace=namespace, sequencer=signer)
+            source = SovereignSource(layer.da, da_id=layer.da_id, namespace=namespace, sequencer=signer)
         else:
             settlement = trust.settlement[rollup.settlement]
             url = settlement.url or f"{api}/{rollup.settlement}"
@@ -204,16 +213,51 @@ async def verifying_node(api: str, trust: Trust, name: str, folder: Path) -> Asy
             chain = await _embedded(closing, settlement, url, meter)  # on the same bill
             client = SettlementClient(rpc, bytes.fromhex(settlement.contract))
             proven = ProvenSettlement(client, SettledStorage(rpc, chain))
-            source = SettledSource(proven, square, rollup_id=rollup.rollup_id, da_id=square.da_id, namespace=namespace)
+            source = SettledSource(proven, layer.da, rollup_id=rollup.rollup_id, da_id=layer.da_id, namespace=namespace)
             claims = ClaimWatch(proven, rollup_id=rollup.rollup_id)
         counted = _Counted(source)
+        first, genesis = int(str(document.get("da_start", 1))), json.dumps(document["evm"])
         verifying = await VerifyingNode.open(
-            folder, json.dumps(document["evm"]), counted, claims=claims, name=name, poll_s=POLL_S
+            folder, genesis, counted, claims=claims, first_da_height=first, name=name, poll_s=POLL_S
         )
         closing.push_async_callback(verifying.close)
         if verifying.evm.genesis_hash.hex() != rollup.state:
             raise Divergence(f"{name}'s genesis document makes the block {verifying.evm.genesis_hash.hex()}, not {rollup.state}")
-        yield MeteredNode(verifying, counted, square, meter)
+        yield MeteredNode(verifying, counted, layer, meter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A DA layer as a verifying node uses it. `hear` asks for news that would refuse a block, `check` refuses a height."""
+
+    da: DataAvailability
+    da_id: bytes
+    bytes_received: Callable[[], int]
+    hear: Callable[[], Awaitable[object]]
+    check: Callable[[int], object]
+
+
+async def _square(closing: AsyncExitStack, api: str, trust: Trust, name: str, folder: Path) -> _Layer:
+    nodes = await _clients(closing, api, trust, name)
+    store = await in_thread(Store, folder / "square", REMOTE_TABLES)
+    closing.callback(store.close)
+    square = await RemoteSquare.open(nodes, bytes.fromhex(trust.availability[name]), store=store)
+    return _Layer(square, square.da_id, lambda: square.peers.bytes_received, square.hear, square.rejections.check)
+
+
+async def _celestia(closing: AsyncExitStack, network: CelestiaTrust, folder: Path, token: str) -> _Layer:
+    """Read only: nobody here signs."""
+    node = await closing.enter_async_context(CelestiaNode(network.url, token))
+    store = await in_thread(Store, folder / "celestia", HEADER_TABLES)
+    closing.callback(store.close)
+    start = TrustedHeader(network.chain_id, network.height, bytes.fromhex(network.hash))
+    headers = await in_thread(lambda: VerifiedHeaders(node, start, store=store))
+    da = CelestiaClient(node, headers, b"")
+
+    async def nothing() -> None:
+        """celestia-node has no fraud proofs to tell of."""
+
+    return _Layer(da, celestia_id(network.chain_id), lambda: node.bytes_received, nothing, lambda height: None)
 
 
 async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str, object]:

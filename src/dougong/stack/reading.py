@@ -18,6 +18,8 @@ from pydantic import BaseModel, ValidationError
 from dougong.errors import ConfigError
 from dougong.stack.config import (
     LATER,
+    AvailabilityConfig,
+    CelestiaAvailability,
     EmbeddedSettlement,
     EthereumSettlement,
     RollupConfig,
@@ -31,7 +33,10 @@ __all__ = ["BUILT_IN", "DEFAULT_TEXT", "load", "parse"]
 BUILT_IN = "the built-in stack"
 DEFAULT_TEXT = files("dougong.stack").joinpath("default.toml").read_text()
 
-_TABLES: dict[str, type[Table]] = {"availability": SquareAvailability, "rollup": RollupConfig}
+_KINDS: dict[str, dict[str, type[Table]]] = {
+    "availability": {"square": SquareAvailability, "celestia": CelestiaAvailability},
+    "settlement": {"evm": EmbeddedSettlement, "ethereum": EthereumSettlement},
+}
 Path_ = tuple[str, ...]
 
 
@@ -63,7 +68,15 @@ def parse(text: str, *, source: str, base: Path) -> StackConfig:
     wrong = list(check(config))
     if wrong:
         raise _first(wrong, text, source)
-    return config.model_copy(update={"data_dir": base / config.data_dir})
+    layers = {name: _based(layer, base) for name, layer in config.availability.items()}
+    return config.model_copy(update={"data_dir": base / config.data_dir, "availability": layers})
+
+
+def _based(layer: AvailabilityConfig, base: Path) -> AvailabilityConfig:
+    """With its files taken from the folder of stack.toml."""
+    if isinstance(layer, CelestiaAvailability) and layer.token_file is not None:
+        return layer.model_copy(update={"token_file": base / layer.token_file})
+    return layer
 
 
 # --- what one table cannot see --------------------------------------------------------------------------------------
@@ -82,6 +95,7 @@ def check(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
         if rollup.settlement is not None:
             yield from _reference(rollup.settlement, config.settlement, "settlement", here)
             yield from _settled(rollup, here)
+            yield from _attested(rollup, config, here)
         else:
             yield from _sovereign(rollup, here)
 
@@ -115,6 +129,12 @@ def _settled(rollup: RollupConfig, here: Path_) -> Iterator[tuple[Path_, str, st
     if rollup.fund:
         message = "a settled rollup starts with no money of its own: fund is for sovereign rollups"
         yield (*here, "fund"), message, "deposit through the bridge"
+
+
+def _attested(rollup: RollupConfig, config: StackConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:
+    if isinstance(config.availability.get(rollup.availability), CelestiaAvailability):
+        message = f"settlement needs attestations of a DA chain's whole history, which {rollup.availability} does not give"
+        yield (*here, "settlement"), message, 'leave settlement out (sovereign), or use a DA layer of kind = "square"'
 
 
 def _sovereign(rollup: RollupConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:
@@ -179,10 +199,12 @@ def _model(path: Path_, document: dict[str, Any]) -> type[Table] | None:
         return type(StackConfig.model_fields["api"].default)
     if len(path) != 2:
         return None
-    if path[0] == "settlement":
-        table = document.get("settlement", {}).get(path[1])
-        return EthereumSettlement if isinstance(table, dict) and table.get("kind") == "ethereum" else EmbeddedSettlement
-    return _TABLES.get(path[0])
+    kinds = _KINDS.get(path[0])
+    if kinds is None:
+        return RollupConfig if path[0] == "rollup" else None
+    table = document.get(path[0], {}).get(path[1])
+    kind = table.get("kind") if isinstance(table, dict) else None
+    return kinds.get(kind if isinstance(kind, str) else "", next(iter(kinds.values())))
 
 
 def _keys(path: Path_, document: dict[str, Any]) -> list[str]:
@@ -193,8 +215,8 @@ def _keys(path: Path_, document: dict[str, Any]) -> list[str]:
 def _allowed(path: Path_, document: dict[str, Any]) -> str:
     """What the key at `path` may be: the literals of its type, or where to read on."""
     model = _model(path[:-1], document)
-    if path[:1] == ("settlement",) and path[2:] == ("kind",):
-        return 'allowed: "evm", "ethereum"'
+    if path[0] in _KINDS and path[2:] == ("kind",):
+        return "allowed: " + ", ".join(f'"{kind}"' for kind in _KINDS[path[0]])
     if model and path[-1] in model.model_fields:
         choices = [choice for choice in _literals(model, path[-1]) if choice is not None]
         if choices:

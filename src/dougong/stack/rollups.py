@@ -17,9 +17,10 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from dougong._native import Evm
+from dougong.availability.celestia import CelestiaClient
 from dougong.availability.client import SquareClient
 from dougong.crypto.hashing import sha256
-from dougong.errors import StoreCorrupt
+from dougong.errors import ConfigError, StoreCorrupt
 from dougong.rpc.ethereum import EthereumApi
 from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig
 from dougong.services.batches import PublishedBlocks
@@ -36,7 +37,8 @@ from dougong.services.sources import BatchSource, SettledSource, SovereignSource
 from dougong.services.threads import in_thread
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.encoding import RollupConfig as Registration
-from dougong.stack.config import RollupConfig
+from dougong.stack.celestia import CelestiaNetwork
+from dougong.stack.config import CelestiaAvailability, RollupConfig
 from dougong.stack.context import Context
 from dougong.stack.events import Event
 from dougong.stack.genesis import SPEC_VERSION
@@ -65,7 +67,7 @@ class _Ground:
     chain: RollupChain
     journal: Journal
     store: Store
-    square: Square
+    layer: Square | CelestiaNetwork
     registry: CollectorRegistry
 
     @property
@@ -100,12 +102,12 @@ class _Services:
 
 
 async def open_rollup(
-    context: Context, name: str, square: Square, base: SettlementChain | None, closing: AsyncExitStack
+    context: Context, name: str, layer: Square | CelestiaNetwork, base: SettlementChain | None, closing: AsyncExitStack
 ) -> RollupTrust:
     """Opens the stores, registers the rollup if need be, serves it at /name and adds its services. Whole or not at all: what it
     opened before an error is closed again; after success it closes with `closing`. Returns what a node must know of it."""
     async with AsyncExitStack() as opened:
-        ground = await _open_ground(context, name, square, opened)
+        ground = await _open_ground(context, name, layer, opened)
         settled = None if base is None else await _settle(ground, base, closing)
         services = await _compose(ground, settled)
         api = EthereumApi(services.sequencer)
@@ -118,7 +120,7 @@ async def open_rollup(
     trust = RollupTrust(
         genesis=sha256(context.documents.rollup[name]).hex(),
         state=ground.evm.genesis_hash.hex(),
-        availability=square.name,
+        availability=layer.name,
         settlement=None if settled is None else settled.base.name,
         rollup_id=None if settled is None else settled.rollup_id,
         proof=ground.config.proof,
@@ -128,7 +130,7 @@ async def open_rollup(
     return trust
 
 
-async def _open_ground(context: Context, name: str, square: Square, opened: AsyncExitStack) -> _Ground:
+async def _open_ground(context: Context, name: str, layer: Square | CelestiaNetwork, opened: AsyncExitStack) -> _Ground:
     home = context.disk.home("rollup", name)
     genesis = json.dumps(json.loads(context.documents.rollup[name])["evm"])
     evm = await in_thread(Evm, str(home / "evm"), genesis)
@@ -138,17 +140,20 @@ async def _open_ground(context: Context, name: str, square: Square, opened: Asyn
     store = await in_thread(Store, home / "services", (*FOLLOWER_TABLES, *BATCHER_TABLES, *PROPOSER_TABLES))
     opened.callback(store.close)
     chain = await RollupChain.open(evm)
-    return _Ground(context, name, context.config.rollup[name], home, evm, chain, journal, store, square, CollectorRegistry())
+    return _Ground(context, name, context.config.rollup[name], home, evm, chain, journal, store, layer, CollectorRegistry())
 
 
 async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack) -> _Settled:
     context, config, name = ground.context, ground.config, ground.name
-    attested = await ground.square.attested_on(base, shared)
+    layer = ground.layer
+    if isinstance(layer, CelestiaNetwork):  # refused when stack.toml is read
+        raise ConfigError(f"{name} cannot be settled: {layer.name} has no attestations", remedy="leave settlement out")
+    attested = await layer.attested_on(base, shared)
     proposer = context.keys.account(f"proposer.{name}").address
     registration = Registration(
         namespace=ground.namespace,
         attestations=attested.attestations.contract,
-        da_id=ground.square.da_id,
+        da_id=layer.da_id,
         sequencer=context.keys.account(f"sequencer.{name}").address,
         verifier=await base.deployment.verifier(name, proposer, config.window),
         genesis_state=ground.evm.genesis_hash,
@@ -178,36 +183,47 @@ async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
         ground.journal,
         SequencerConfig(
             block_time=config.block_time_ms / 1000,
-            max_block_bytes=_blob_limit(_width(context, config)) * 9 // 10,  # any block fits a blob, even an incompressible one
+            max_block_bytes=_blob_limit(context, config) * 9 // 10,  # any block fits a blob, even an incompressible one
             ignore_senders=ignored,
         ),
         name=name,
         registry=ground.registry,
         log=context.log,
     )
-    da = ground.square.client(f"sequencer.{name}")
+    da = ground.layer.client(f"sequencer.{name}")
     published = PublishedBlocks(ground.journal.inbox_accumulator, ground.journal.set_inbox)
     source, fix = _source(ground, settled, da)
-    follower = await Follower.open(ground.chain, source, ground.store, own=published, requeue=sequencer.requeue, log=context.log)
+    follower = await Follower.open(
+        ground.chain,
+        source,
+        ground.store,
+        own=published,
+        requeue=sequencer.requeue,
+        first_da_height=ground.layer.first_height,
+        log=context.log,
+    )
     batcher = Batcher(
         ground.chain,
         follower,
         published,
         ground.store,
         SubmitThenFix(da, ground.namespace, da.address, fix=fix),
-        BatcherConfig(interval=config.batch_interval_ms / 1000, max_blob_bytes=_blob_limit(_width(context, config))),
+        BatcherConfig(interval=config.batch_interval_ms / 1000, max_blob_bytes=_blob_limit(context, config)),
         name=name,
         registry=ground.registry,
         log=context.log,
     )
     proposer = None if settled is None else await _proposer(ground, settled, follower)
-    ground.square.set_floor(name, NeededHeights(da, follower, published, proposer).lowest)
+    if isinstance(ground.layer, Square):
+        ground.layer.set_floor(name, NeededHeights(da, follower, published, proposer).lowest)
     return _Services(inbox, sequencer, batcher, proposer)
 
 
-def _source(ground: _Ground, settled: _Settled | None, da: SquareClient) -> tuple[BatchSource, SettledFix | None]:
+def _source(
+    ground: _Ground, settled: _Settled | None, da: SquareClient | CelestiaClient
+) -> tuple[BatchSource, SettledFix | None]:
     """Where the rollup's batches are read from, and how they get there."""
-    da_id, namespace = ground.square.da_id, ground.namespace
+    da_id, namespace = ground.layer.da_id, ground.namespace
     if settled is None:
         return SovereignSource(da, da_id=da_id, namespace=namespace, sequencer=da.address), None
     rollup_id, attested = settled.rollup_id, settled.attested
@@ -224,13 +240,12 @@ def _source(ground: _Ground, settled: _Settled | None, da: SquareClient) -> tupl
     return SettledSource(settled.client, da, rollup_id=rollup_id, da_id=da_id, namespace=namespace), fix
 
 
-def _width(context: Context, config: RollupConfig) -> int:
-    return context.config.availability[config.availability].max_square_size
-
-
-def _blob_limit(width: int) -> int:
-    """A blob that fits well into a square of `width` shares a side, other rollups' beside it."""
-    return min(MAX_BLOB_BYTES, width * width * SHARE_ROOM * 3 // 4)
+def _blob_limit(context: Context, config: RollupConfig) -> int:
+    """A blob that fits well into a square, other rollups' beside it."""
+    layer = context.config.availability[config.availability]
+    if isinstance(layer, CelestiaAvailability):
+        return layer.max_blob_bytes
+    return min(MAX_BLOB_BYTES, layer.max_square_size**2 * SHARE_ROOM * 3 // 4)
 
 
 async def _proposer(ground: _Ground, settled: _Settled, follower: Follower) -> Proposer:

@@ -28,7 +28,8 @@ from dougong.rpc.protocol import Methods
 from dougong.rpc.server import RpcServer
 from dougong.rpc.throttle import ClientLimits
 from dougong.services.supervisor import ServiceState, ServiceStatus, Supervisor
-from dougong.stack.config import StackConfig
+from dougong.stack.celestia import CelestiaNetwork, open_celestia
+from dougong.stack.config import CelestiaAvailability, StackConfig
 from dougong.stack.context import Context
 from dougong.stack.disk import Disk
 from dougong.stack.events import Event, Report
@@ -56,7 +57,7 @@ class Stack:
         self._report = context.report
         self.context = replace(context, report=self._note)
         self.facts: dict[str, dict[str, object]] = {}
-        self._squares: dict[str, Square] = {}
+        self._layers: dict[str, Square | CelestiaNetwork] = {}
         self._urls: dict[str, str] = {}
         self._settlements: dict[str, SettlementChain] = {}
         self._rollups: dict[str, RollupTrust] = {}
@@ -109,8 +110,9 @@ class Stack:
             )
             for name, base in self._settlements.items()
         }
-        squares = {name: square.da_id.hex() for name, square in self._squares.items()}
-        return Trust(availability=squares, settlement=settlements, rollup=self._rollups)
+        squares = {name: layer.da_id.hex() for name, layer in self._layers.items() if isinstance(layer, Square)}
+        networks = {name: layer.trust() for name, layer in self._layers.items() if isinstance(layer, CelestiaNetwork)}
+        return Trust(availability=squares, settlement=settlements, rollup=self._rollups, celestia=networks)
 
     # --- coming up --------------------------------------------------------------------------------------------------
 
@@ -118,11 +120,11 @@ class Stack:
         """Adds the opening of every chain whose ground is up."""
         config = self.context.config
         for name in config.availability:
-            self._open(name, partial(self._open_square, name))
+            self._open(name, partial(self._open_layer, name))
         for name in config.settlement:
             self._open(name, partial(self._open_settlement, name))
         for name, rollup in config.rollup.items():
-            if rollup.availability in self._squares and (rollup.settlement is None or rollup.settlement in self._settlements):
+            if rollup.availability in self._layers and (rollup.settlement is None or rollup.settlement in self._settlements):
                 self._open(name, partial(self._open_rollup, name))
 
     def _open(self, name: str, start: Callable[[], Awaitable[None]]) -> None:
@@ -130,8 +132,12 @@ class Stack:
             self._begun.add(name)
             self.context.supervisor.add(name, OPENING, start)
 
-    async def _open_square(self, name: str) -> None:
-        self._squares[name] = await open_square(self.context, name, self._closing)
+    async def _open_layer(self, name: str) -> None:
+        config = self.context.config.availability[name]
+        if isinstance(config, CelestiaAvailability):
+            self._layers[name] = await open_celestia(self.context, name, config, self._closing)
+        else:
+            self._layers[name] = await open_square(self.context, name, config, self._closing)
         self.begin()
 
     async def _open_settlement(self, name: str) -> None:
@@ -143,8 +149,8 @@ class Stack:
     async def _open_rollup(self, name: str) -> None:
         config = self.context.config.rollup[name]
         base = None if config.settlement is None else self._settlements[config.settlement]
-        square = self._squares[config.availability]
-        self._rollups[name] = await open_rollup(self.context, name, square, base, self._closing)
+        layer = self._layers[config.availability]
+        self._rollups[name] = await open_rollup(self.context, name, layer, base, self._closing)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """A DA chain of a stack, and the attestors and relayers that carry its data roots to settlement.
 
-square = await open_square(context, "square", closing)
+square = await open_square(context, "square", config, closing)
 attested = await square.attested_on(base)           # contract, attestor and relayer; one for each settlement chain
 da = square.client("sequencer.alpha")
 """
@@ -30,7 +30,7 @@ from dougong.services.relayer import Relayer, RelayerConfig
 from dougong.services.threads import in_thread
 from dougong.settlement.attestations import AttestationsClient
 from dougong.stack.attestors import open_attestors
-from dougong.stack.config import host_and_port
+from dougong.stack.config import SquareAvailability, host_and_port
 from dougong.stack.context import Context
 from dougong.stack.events import Event
 from dougong.stack.parts import HONEST
@@ -63,6 +63,7 @@ class Square:
         self._context = context
         self.name = name
         self.da_id = genesis.hash
+        self.first_height = 1
         self.layer = layer
         self.proofs = proofs
         # A rollup's floor is unknown, and so everything is kept, until the rollup is up.
@@ -115,9 +116,8 @@ class Square:
         return attested
 
 
-async def open_square(context: Context, name: str, closing: AsyncExitStack) -> Square:
+async def open_square(context: Context, name: str, config: SquareAvailability, closing: AsyncExitStack) -> Square:
     """Starts the chain and serves it at /name. Whole or not at all."""
-    config = context.config.availability[name]
     genesis = Genesis.parse(context.documents.availability[name])
     home = context.disk.home("availability", name)
     async with AsyncExitStack() as opened:
@@ -136,7 +136,7 @@ async def open_square(context: Context, name: str, closing: AsyncExitStack) -> S
         methods = consensus_methods(genesis.raw, chain).include(availability_methods(parts.serve(layer), chain))
         methods.include(fraud_proof_methods(proofs))
         context.server.mount(name, methods, chain_health(chain))
-        celestia = _celestia(context, name, layer)
+        celestia = _celestia(context, name, config, layer)
         if celestia is not None:
             opened.callback(celestia.close)
         closing.push_async_exit(opened.pop_all())
@@ -164,9 +164,8 @@ async def open_square(context: Context, name: str, closing: AsyncExitStack) -> S
     return square
 
 
-def _celestia(context: Context, name: str, layer: SquareLayer) -> CelestiaServer | None:
+def _celestia(context: Context, name: str, config: SquareAvailability, layer: SquareLayer) -> CelestiaServer | None:
     """celestia-node's API before the chain, if stack.toml wants it. Raises `ConfigError` if its port is taken."""
-    config = context.config.availability[name]
     if config.celestia_api is None:
         return None
     account = layer.client(context.keys.account(f"celestia.{name}"))

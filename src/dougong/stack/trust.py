@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from dougong.errors import ConfigError, NotFound
 
-__all__ = ["RollupTrust", "SettlementTrust", "Trust", "read_trust"]
+__all__ = ["CelestiaTrust", "RollupTrust", "SettlementTrust", "Trust", "read_trust"]
 
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Address = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
@@ -48,6 +48,15 @@ class RollupTrust(_Table):
     proof: str | None
 
 
+class CelestiaTrust(_Table):
+    """A Celestia network: a node of it, which is not trusted, and a header, which is."""
+
+    url: str
+    chain_id: str
+    height: int
+    hash: Hash
+
+
 class Trust(_Table):
     """`peers`: URLs of other stacks' APIs that serve the same DA chains; hints, which need no trust."""
 
@@ -55,6 +64,7 @@ class Trust(_Table):
     settlement: dict[str, SettlementTrust]
     rollup: dict[str, RollupTrust]
     peers: tuple[Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2_048)], ...] = ()
+    celestia: dict[str, CelestiaTrust] = {}
 
 
 def read_trust(path: Path) -> Trust:
