@@ -60,8 +60,9 @@ def test_a_standard_root_is_taken_too(world: World) -> None:
 
 
 NUMBERS = {"difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas"}
-HEADER = """parentHash sha3Uncles miner stateRoot transactionsRoot receiptsRoot logsBloom difficulty number gasLimit gasUsed timestamp
-    extraData mixHash nonce baseFeePerGas withdrawalsRoot blobGasUsed excessBlobGas parentBeaconBlockRoot requestsHash"""
+HEADER = """parentHash sha3Uncles miner stateRoot transactionsRoot receiptsRoot logsBloom difficulty number gasLimit gasUsed
+    timestamp extraData mixHash nonce baseFeePerGas withdrawalsRoot blobGasUsed excessBlobGas parentBeaconBlockRoot
+    requestsHash"""
 
 
 def header_hash(answer: dict[str, Any]) -> str:
@@ -70,17 +71,20 @@ def header_hash(answer: dict[str, Any]) -> str:
     return keccak256(rlp.encode(fields)).hex()
 
 
+JUNK_VALUES: list[object] = [None, "0x1234", [], [None], {"a": 1}, 7]
+
+
 def changes(answer: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The answer with one thing changed."""
     txs = answer["transactions"]
     for name, value in answer.items():
         if name not in UNUSED | {"transactions"}:
             flipped = "0x01" if value == "0x" else value[:-1] + hex(int(value[-1], 16) ^ 1)[2:]
-            for wrong in (flipped, None, 7, []):
+            for wrong in [flipped, *JUNK_VALUES]:
                 yield name, {**answer, name: wrong}
     for number, tx in enumerate(txs):
         for name in ("nonce", "value", "gas", "input", "to", "r", "s", "type", "blobVersionedHashes", "maxFeePerBlobGas"):
-            for wrong in (None, "0x1234", [], [None], {"a": 1}, 7):
+            for wrong in JUNK_VALUES:
                 if name in tx and tx[name] != wrong:
                     yield f"{number}.{name}", {**answer, "transactions": [*txs[:number], {**tx, name: wrong}, *txs[number + 1 :]]}
     for what, other in {
@@ -114,7 +118,7 @@ JUNK = st.recursive(
     st.none() | st.integers() | st.text(max_size=9), lambda part: st.lists(part) | st.dictionaries(st.text(), part)
 )
 NAMES = ["type", "nonce", "gas", "to", "value", "input", "r", "s", "v", "yParity", "chainId", "accessList", "authorizationList"]
-VALUES = ["0x1", "0x3", "0x4", "0x", None, [], [{}], [None], {}, "0x" + "11" * 20]
+VALUES: list[object] = ["0x1", "0x3", "0x4", "0x", None, [], [{}], [None], {}, "0x" + "11" * 20]
 
 
 @given(JUNK)
