@@ -140,6 +140,8 @@ class Pool:
             raise Refused(UNDERPAID, f"sequence {offer.sequence} waits already; to replace it required: {wanted}utia", wanted)
 
     def _make_room(self, offer: Offer, worth: int, replaced: Entry | None) -> None:
+        if offer.size > self.limits.bytes:
+            raise Refused(CROWDED, f"the pool holds at most {self.limits.bytes} bytes")
         gone: list[Entry] = []
         while True:
             freed = replaced is not None and replaced.offer.digest in self._digests
@@ -151,8 +153,10 @@ class Pool:
             if tail is None or tail.worth >= worth:
                 for entry in reversed(gone):
                     self._put_back(entry)
-                if tail is None:
-                    raise Refused(CROWDED, f"the pool holds at most {self.limits.bytes} bytes")
+                if tail is None or offer.price > tail.worth:
+                    raise Refused(
+                        CROWDED, "the pool is full, and what waits before it of its own account bids less than all others"
+                    )
                 wanted = _fee_at(tail.worth + 1, offer.gas)
                 raise Refused(UNDERPAID, f"the pool is full; to wait in it required: {wanted}utia", wanted)
             self._drop_tail(tail)

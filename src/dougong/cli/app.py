@@ -142,6 +142,21 @@ def auth(
 
 
 @app.command()
+def pay(
+    recipient: Annotated[str, typer.Argument(metavar="TO", help="A role of this stack, such as sequencer.alpha, or celestia1….")],
+    amount: Annotated[int, typer.Argument(metavar="UTIA", min=1)],
+    stack: StackFile = None,
+    payer: Annotated[str, typer.Option("--from", metavar="ROLE", help="Who pays; the DA chain's treasury if left out.")] = "",
+    chain: Annotated[str | None, typer.Option("--chain", help="Which DA chain; the first one if left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Send utia on a DA chain of a running stack, so that an account can publish."""
+    from dougong.cli.pay import pay as command
+
+    command(stack, recipient, amount, payer, chain, as_json=as_json)
+
+
+@app.command()
 def new(path: Annotated[Path, typer.Argument(metavar="[PATH]")] = Path("stack.toml")) -> None:
     """Write a commented stack.toml."""
     from dougong.cli.new import new as command

@@ -22,7 +22,8 @@ def status(stack: Path | None, api: str | None, *, as_json: bool) -> None:
     url = (api or _running(stack)).rstrip("/")
     info, heads = run(_ask(url))
     if as_json:
-        print(orjson.dumps({"url": url, "chains": info["chains"], "heads": heads, "services": info["services"]}).decode())
+        answer = {"url": url, "heads": heads} | {key: info[key] for key in ("chains", "services", "markets")}
+        print(orjson.dumps(answer).decode())
     else:
         _show(url, info, heads)
 
@@ -58,11 +59,21 @@ def _show(url: str, info: dict[str, Any], heads: dict[str, Any]) -> None:
         row = [str(head.get(key, "")) for key in ("latest", "safe", "finalized")]
         chains.add_row(name, facts["layer"], *row, _summary(services))
     console.print(chains)
+    for name, market in info["markets"].items():
+        console.print(_market(name, market), markup=False)
     for service in info["services"]:
         if service["error"]:
             console.print(f"{service['chain']} {service['service']}, {service['state']}: {service['error']}", markup=False)
             if service["remedy"]:
                 console.print(f"  → {service['remedy']}", markup=False)
+
+
+def _market(name: str, market: dict[str, Any]) -> str:
+    """Amounts in TIA, base fees in utia a gas."""
+    fee, floor = (market[key] / 10**9 for key in ("base_fee", "min_base_fee"))
+    use = f"squares {market['used_percent']} % full, {market['waiting_txs']} waiting"
+    balances = ", ".join(f"{role} {entry['utia'] / 10**6:g} TIA" for role, entry in market["balances"].items())
+    return f"{name}: base fee {fee:g} utia/gas (floor {floor:g}), {use}; {balances}"
 
 
 def _summary(services: list[dict[str, Any]]) -> str:

@@ -26,11 +26,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dougong._native import HeaderInfo
 from dougong.crypto.hashing import sha256
-from dougong.errors import ConfigError, NotFound, Unavailable
+from dougong.errors import ConfigError, NotFound, Unavailable, Underpaid
 from dougong.services.batches import BatchRecord, BatchState, Publish, PublishedBlocks, Superseded, pack_record, unpack_record
 from dougong.services.chain import RollupChain
 from dougong.services.follower import Follower
@@ -49,7 +49,7 @@ UNPUBLISHED = (BatchState.ENCODED, BatchState.SUBMITTING)
 @dataclass(frozen=True, slots=True)
 class BatcherConfig:
     """A batch closes when its oldest block has waited `interval` seconds or its transactions are `target_bytes`; its blob is
-    never above `max_blob_bytes`. `level` is zstd's."""
+    never above `max_blob_bytes`. `level` is zstd's. A batch that cannot be paid for is tried again after `unpaid_s` seconds."""
 
     interval: float = 2.0
     target_bytes: int = 2 << 20
@@ -57,6 +57,7 @@ class BatcherConfig:
     level: int = 9
     max_in_flight: int = 8
     poll_s: float = 0.25
+    unpaid_s: float = 1.0
 
 
 class Batcher:
@@ -90,10 +91,13 @@ class Batcher:
         self._next_number = 0
         self._oldest_since: float | None = None
         self._changed = asyncio.Event()
+        self.unpaid: Underpaid | None = None  # why the next batch is not published
         labels = ("rollup",)
         registry = registry or CollectorRegistry()
         self._m_batches = Counter("dougong_batches", "Batches published", labels, registry=registry).labels(name)
         self._m_raw = Counter("dougong_batch_raw_bytes", "Transaction bytes published", labels, registry=registry).labels(name)
+        about = "What publishing the next batch would cost, while it cannot be paid for, else 0"
+        self._m_unpaid = Gauge("dougong_batch_unpaid", about, labels, registry=registry).labels(name)
         self._m_blob = Counter("dougong_batch_blob_bytes", "Blob bytes published", labels, registry=registry).labels(name)
 
     async def run(self) -> None:
@@ -120,10 +124,28 @@ class Batcher:
             record = next((r for r in self._published.records if r.state in UNPUBLISHED), None)
             if record is None:
                 record = await self.close_batch()
-            if record is not None:
-                await self.publish(record)
-            else:
+            if record is None:
                 await self._wait(version)
+            elif not await self.publish_within_means(record):
+                await asyncio.sleep(self._config.unpaid_s)
+
+    async def publish_within_means(self, record: BatchRecord) -> bool:
+        """Publishes, or says why that cannot be paid for: then the batch is kept, and the next call tries again."""
+        try:
+            await self.publish(record)
+        except Underpaid as error:
+            if self.unpaid is None:
+                self._log.warning(
+                    "a batch cannot be paid for", first=record.first, last=record.last, error=str(error), remedy=error.remedy
+                )
+            self.unpaid = error
+            self._m_unpaid.set(error.wanted)
+            return False
+        if self.unpaid is not None:
+            self._log.info("batches are paid for again", first=record.first, last=record.last)
+        self.unpaid = None
+        self._m_unpaid.set(0)
+        return True
 
     async def close_batch(self, *, now: bool = False) -> BatchRecord | None:
         """Encodes the next batch if it is due (or `now`) and there is something to encode."""

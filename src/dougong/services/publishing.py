@@ -33,15 +33,18 @@ class Fix(Protocol):
 
 class SubmitThenFix:
     """A `Publish`. `signer` (20 bytes) is the account that the DA layer's transactions are signed by; `fix` None: a sovereign
-    rollup."""
+    rollup. `budget`: what one batch may cost, in the DA layer's unit (None: as its client is configured)."""
 
-    def __init__(self, da: DataAvailability, namespace: Namespace, signer: bytes, *, fix: Fix | None) -> None:
+    def __init__(
+        self, da: DataAvailability, namespace: Namespace, signer: bytes, *, fix: Fix | None, budget: int | None = None
+    ) -> None:
         if len(signer) != ADDRESS_BYTES:
             raise ConfigError(f"a blob's signer is {ADDRESS_BYTES} bytes, not {len(signer)}")
         self._da = da
         self._namespace = namespace
         self._signer = signer
         self._fix = fix
+        self._budget = budget
 
     @property
     def fixes(self) -> bool:
@@ -56,7 +59,8 @@ class SubmitThenFix:
             await batch.keep(state=BatchState.SUBMITTING, from_height=await self._da.latest() + 1)
             batch.crash_point("submitting")
         if placement is None:
-            placement = await self._da.submit(Blob(self._namespace, data, share_version=1, signer=self._signer))
+            blob = Blob(self._namespace, data, share_version=1, signer=self._signer)
+            placement = await self._da.submit(blob, budget=self._budget)
         batch.crash_point("submitted")
         await self._read_back(placement, data)
         return {"state": BatchState.PUBLISHED, "placement": placement}

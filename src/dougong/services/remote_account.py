@@ -18,9 +18,9 @@ from dougong.consensus import Genesis
 from dougong.crypto.keys import Secp256k1Key
 from dougong.interfaces import DataAvailability
 from dougong.net.node import NodeClient
-from dougong.types import Blob, CheckTxResult, FeeAccount, Placement, Quote
+from dougong.types import Blob, BlobMarket, CheckTxResult, FeeAccount, Placement, Quote
 
-__all__ = ["RemoteAccount"]
+__all__ = ["RemoteAccount", "RemoteDoor"]
 
 
 class RemoteAccount:
@@ -36,7 +36,7 @@ class RemoteAccount:
         poll_s: float,
         policy: BidPolicy | None = None,
     ) -> None:
-        self._bidder = Bidder(_RemoteDoor(node, genesis, square, poll_s), key, policy or BidPolicy(sign_anew=False))
+        self._bidder = Bidder(RemoteDoor(node, genesis, square, poll_s), key, policy or BidPolicy(sign_anew=False))
         self.address = self._bidder.address
 
     async def submit(self, blob: Blob, *, budget: int | None = None) -> Placement:
@@ -44,8 +44,8 @@ class RemoteAccount:
         return (await self._bidder.publish([blob], budget=budget)).placements[0]
 
 
-class _RemoteDoor:
-    """A `Door` that takes prices and what waits from one node, and blocks from `square`."""
+class RemoteDoor:
+    """A `Door`, and a `Cashier`, that takes prices and what waits from one node, and blocks from `square`."""
 
     def __init__(self, node: NodeClient, genesis: Genesis, square: DataAvailability, poll_s: float) -> None:
         self._node = node
@@ -65,6 +65,9 @@ class _RemoteDoor:
 
     async def account(self, address: bytes) -> FeeAccount:
         return await self._node.account(address)
+
+    async def market(self) -> BlobMarket:
+        return await self._node.market()
 
     async def quote(self, size: int) -> Quote:
         return await self._node.quote(size)

@@ -66,6 +66,7 @@ class _Service:
     group: str
     name: str
     start: Callable[[], Awaitable[None]]
+    trouble: Callable[[], DougongError | None]
     state: ServiceState = ServiceState.WAITING
     restarts: int = 0
     error: BaseException | None = None
@@ -77,6 +78,13 @@ def fatal_cause(error: BaseException) -> DougongError | None:
     if isinstance(error, BaseExceptionGroup):
         return next((cause for inner in error.exceptions if (cause := fatal_cause(inner)) is not None), None)
     return error if isinstance(error, FATAL) else None
+
+
+def _status(service: _Service) -> ServiceStatus:
+    trouble = service.trouble() if service.state is ServiceState.RUNNING else None
+    error = trouble or service.error
+    text = "" if error is None else str(_leaf(error))
+    return ServiceStatus(service.group, service.name, service.state, service.restarts, text, getattr(error, "remedy", ""))
 
 
 def _leaf(error: BaseException) -> BaseException:
@@ -106,11 +114,19 @@ class Supervisor:
         self._up = Gauge("dougong_service_up", "1 while the service runs", labels, registry=registry)
         self._failed = Gauge("dougong_group_failed", "1 once a group was stopped for good", ("group",), registry=registry)
 
-    def add(self, group: str, name: str, start: Callable[[], Awaitable[None]]) -> None:
-        """`start` is called anew for every start. While the supervisor runs, the service starts at once."""
+    def add(
+        self,
+        group: str,
+        name: str,
+        start: Callable[[], Awaitable[None]],
+        *,
+        trouble: Callable[[], DougongError | None] = lambda: None,
+    ) -> None:
+        """`start` is called anew for every start. While the supervisor runs, the service starts at once. `trouble` says what
+        keeps a service that runs from getting on, if anything does."""
         if any((service.group, service.name) == (group, name) for service in self._services):
             raise ConfigError(f"{group} has two services called {name}")
-        service = _Service(group, name, start)
+        service = _Service(group, name, start, trouble)
         self._services.append(service)
         self._up.labels(group, name).set(0)
         self._failed.labels(group).set(0)
@@ -128,17 +144,7 @@ class Supervisor:
             self._tasks = None
 
     def status(self) -> tuple[ServiceStatus, ...]:
-        return tuple(
-            ServiceStatus(
-                service.group,
-                service.name,
-                service.state,
-                service.restarts,
-                "" if service.error is None else str(_leaf(service.error)),
-                getattr(service.error, "remedy", ""),
-            )
-            for service in self._services
-        )
+        return tuple(_status(service) for service in self._services)
 
     def failure(self, group: str) -> BaseException | None:
         """Why a group was stopped for good, or None."""

@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 from pydantic_core import PydanticCustomError
 
-from dougong.availability.blob_tx import ADDRESS_PREFIX
-from dougong.codec import bech32
+from dougong.availability.cosmos_tx import parse_address
 from dougong.errors import InvalidInput
 
 __all__ = [
@@ -107,7 +106,7 @@ def _celestia_account(text: str) -> str:
 
 def account_bytes(account: str) -> bytes:
     """The 20 bytes of a Celestia account. Raises `InvalidInput`."""
-    return bech32.decode(ADDRESS_PREFIX, account)
+    return parse_address(account)
 
 
 def host_and_port(listen: str) -> tuple[str, int]:
@@ -117,6 +116,7 @@ def host_and_port(listen: str) -> tuple[str, int]:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+Account = Annotated[str, AfterValidator(_celestia_account)]
 
 
 class Table(BaseModel):
@@ -154,6 +154,8 @@ class SquareAvailability(Table):
     consensus: Literal["solo"]
     block_time_ms: Milliseconds = 500
     max_square_size: Annotated[int, Field(ge=1, le=128), AfterValidator(_power_of_two)] = 64
+    min_base_fee: Annotated[int, Field(ge=0, le=10**12)] = 4_000_000
+    fund: dict[Account, Annotated[int, Field(ge=1, le=10**15)]] = {}
     window_blocks: Annotated[int, Field(ge=16, lt=1 << 52)] | None = None
     window_s: Annotated[int, Field(ge=60, le=100 * 366 * 86_400)] | None = None
     celestia_api: Listen | None = None
@@ -220,6 +222,7 @@ class RollupConfig(Table):
     gas_limit: GasLimit = 30_000_000
     batch_interval_ms: Milliseconds = 1_000
     claim_interval_ms: Milliseconds = 5_000
+    blob_budget: Annotated[int, Field(ge=0, le=10**15)] | None = None
     challenge_window_s: Seconds | None = None
     force_delay_s: Seconds | None = None
     sequencer_timeout_s: Seconds | None = None

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dougong.availability.blob_tx import account_address
+from dougong.availability.cosmos_tx import account_address, address_text
 from dougong.consensus.genesis import Genesis
 from dougong.contracts.predeploys import outbox
 from dougong.crypto.hashing import sha256
@@ -42,6 +42,7 @@ SPEC_VERSION = 1
 ETHER = 10**18
 DEV_ETHER = 1_000_000
 OPERATOR_ETHER = 10_000
+TREASURY_UTIA = 10**18  # a million million TIA
 POWER = 10
 
 
@@ -89,7 +90,13 @@ def operators(config: StackConfig, settlement: str) -> list[str]:
 
 def _square(name: str, config: SquareAvailability, keys: Keyring, time_ns: int) -> bytes:
     validators = [Validator(keys.validator(name).public_key, POWER)]
-    app_state = {"max_square_size": config.max_square_size}
+    treasury = address_text(account_address(keys.account(f"treasury.{name}").public_key))
+    app_state = {
+        "max_square_size": config.max_square_size,
+        "min_base_fee": config.min_base_fee,
+        "accounts": {**config.fund, treasury: config.fund.get(treasury, 0) + TREASURY_UTIA},
+        "payouts": {keys.validator(name).address.hex(): treasury},
+    }
     return Genesis.create(f"{name}-1", time_ns, validators, app_state=app_state).raw
 
 

@@ -9,7 +9,6 @@ settlement node that is away) is this rollup's affair alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from dougong.services.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
 from dougong.services.publishing import SubmitThenFix
 from dougong.services.sequencer import Sequencer, SequencerConfig
 from dougong.services.sources import BatchSource, SettledSource, SovereignSource
+from dougong.services.supervisor import Supervisor
 from dougong.services.threads import in_thread
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.encoding import RollupConfig as Registration
@@ -92,13 +92,13 @@ class _Services:
     batcher: Batcher
     proposer: Proposer | None
 
-    def starts(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+    def start(self, supervisor: Supervisor, group: str) -> None:
         if self.inbox is not None:
-            yield "inbox", self.inbox.run
-        yield "sequencer", self.sequencer.run
-        yield "batcher", self.batcher.run
+            supervisor.add(group, "inbox", self.inbox.run)
+        supervisor.add(group, "sequencer", self.sequencer.run)
+        supervisor.add(group, "batcher", self.batcher.run, trouble=lambda: self.batcher.unpaid)
         if self.proposer is not None:
-            yield "proposer", self.proposer.run
+            supervisor.add(group, "proposer", self.proposer.run)
 
 
 async def open_rollup(
@@ -115,8 +115,7 @@ async def open_rollup(
         context.server.mount(name, api.methods, api.health)
         closing.push_async_exit(opened.pop_all())
     context.metrics.join(ground.registry)
-    for service, start in services.starts():
-        context.supervisor.add(name, service, start)
+    services.start(context.supervisor, name)
     trust = RollupTrust(
         genesis=sha256(context.documents.rollup[name]).hex(),
         state=ground.evm.genesis_hash.hex(),
@@ -190,7 +189,7 @@ async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
         registry=ground.registry,
         log=context.log,
     )
-    da = ground.layer.client(f"sequencer.{name}")
+    da = await _publisher(ground)
     published = PublishedBlocks(ground.journal.inbox_accumulator, ground.journal.set_inbox)
     source, fix = _source(ground, settled, da)
     follower = await Follower.open(
@@ -207,7 +206,7 @@ async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
         follower,
         published,
         ground.store,
-        SubmitThenFix(da, ground.namespace, da.address, fix=fix),
+        SubmitThenFix(da, ground.namespace, da.address, fix=fix, budget=config.blob_budget),
         BatcherConfig(interval=config.batch_interval_ms / 1000, max_blob_bytes=_blob_limit(context, config)),
         name=name,
         registry=ground.registry,
@@ -217,6 +216,12 @@ async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
     if isinstance(ground.layer, Square):
         ground.layer.set_floor(name, NeededHeights(da, follower, published, proposer).lowest)
     return _Services(inbox, sequencer, batcher, proposer)
+
+
+async def _publisher(ground: _Ground) -> SquareClient | CelestiaClient:
+    """Who publishes the rollup's batches. On a chain of this stack, its account is funded."""
+    role = f"sequencer.{ground.name}"
+    return await ground.layer.funded(role) if isinstance(ground.layer, Square) else ground.layer.client(role)
 
 
 def _source(

@@ -96,7 +96,9 @@ class Stack:
             for s in self.context.supervisor.status()
         ]
         documents = {name: raw.decode() for name, raw in self.context.documents.rollup.items()}
-        return {"chains": self.facts, "documents": documents, "services": services}
+        squares = {name: layer for name, layer in self._layers.items() if isinstance(layer, Square)}
+        markets = {name: await square.market() for name, square in squares.items()}
+        return {"chains": self.facts, "documents": documents, "services": services, "markets": markets}
 
     def trust(self) -> Trust:
         """What a node needs to know to check the chains that are up."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -17,9 +17,12 @@ from prometheus_client import CollectorRegistry
 from dougong.availability.app import SquareApplication
 from dougong.availability.archive import SquareArchive
 from dougong.availability.client import SquareClient
+from dougong.availability.cosmos_tx import account_address, address_text
 from dougong.availability.layer import SquareLayer
+from dougong.availability.paying import pay
 from dougong.consensus.genesis import Genesis
 from dougong.consensus.solo import Solo, SoloOptions
+from dougong.errors import Underpaid
 from dougong.rpc.celestia import NO_TOKEN, CelestiaApi, CelestiaServer, allowed_by_level
 from dougong.rpc.node import availability_methods, chain_health, consensus_methods, fraud_proof_methods
 from dougong.services.archiving import ArchiveService, Floor, Window
@@ -41,6 +44,7 @@ from dougong.types import Attestor as AttestorKey
 __all__ = ["AttestedSquare", "Square", "open_square", "token_role"]
 
 ATTESTOR_POWER = 10
+ROLE_UTIA = 10**12  # a million TIA
 ATTEST_EVERY_S = 30.0  # where nobody waits; a batcher that waits is served at once
 
 
@@ -72,6 +76,38 @@ class Square:
         self._attestors: list[AttestorService] = []
         self._attested: dict[str, AttestedSquare] = {}
         self._opening = asyncio.Lock()
+        self._paying = asyncio.Lock()
+        self._publishers: dict[str, bytes] = {}
+
+    async def funded(self, role: str) -> SquareClient:
+        """The client of an account that publishes, once it can pay."""
+        await self.fund(role)
+        return self.client(role)
+
+    async def fund(self, role: str) -> None:
+        """A new account that publishes gets `ROLE_UTIA` from the treasury, unless publishing is free."""
+        keys = self._context.keys
+        address = account_address(keys.account(role).public_key)
+        self._publishers[role] = address
+        async with self._paying:
+            account = await self.layer.account(address)
+            if not self.layer.params.min_base_fee or account.balance or account.sequence:
+                return
+            try:
+                await pay(self.layer, keys.account(f"treasury.{self.name}"), address, ROLE_UTIA)
+            except Underpaid as error:
+                self._context.log.warning(
+                    "the treasury is empty", chain=self.name, role=role, error=str(error), remedy=error.remedy
+                )
+
+    async def market(self) -> dict[str, object]:
+        """For `GET /stack`: prices of the next block, and what those who publish have left."""
+        prices = asdict(await self.layer.market())
+        roles = {"treasury": account_address(self._context.keys.account(f"treasury.{self.name}").public_key)} | self._publishers
+        balances = {
+            role: {"address": address_text(address), "utia": self.layer.app.balance(address)} for role, address in roles.items()
+        }
+        return {**prices, "balances": balances}
 
     def client(self, role: str) -> SquareClient:
         """The layer for one account. One client a role: it counts the account's sequence."""
@@ -161,6 +197,8 @@ async def open_square(context: Context, name: str, config: SquareAvailability, c
     )
     context.metrics.join(registry)
     context.supervisor.add(name, "archive", archiving.run)
+    if celestia is not None:
+        context.supervisor.add(name, "celestia account", lambda: square.fund(f"celestia.{name}"))
     return square
 
 
