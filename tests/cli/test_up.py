@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -16,13 +17,14 @@ import pytest
 from tests.engines import anvil
 
 from dougong.cli.demo.chain import Chain, until
-from dougong.cli.demo.stage import Process, node_report
+from dougong.cli.demo.stage import PROGRAM, Process, node_report
 from dougong.cli.demo.workload import ETHER, Account, make_accounts, order, signed
 from dougong.crypto.hashing import keccak256
 from dougong.errors import DougongError
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.transactor import Transactor
 from dougong.stack.keys import DEV_ACCOUNTS, Keyring
+from dougong.stack.squares import ROLE_UTIA
 
 STACK = """
 data_dir = "data"
@@ -102,6 +104,34 @@ async def ended(process: Process) -> tuple[int, str]:
                 await process.event()
     code = await process.process.wait()
     return code, str(caught.value)
+
+
+# --- money ----------------------------------------------------------------------------------------------------------
+
+
+async def dougong(*arguments: str) -> str:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*PROGRAM, *arguments, stdout=pipe, stderr=pipe)
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_who_publishes_is_funded_and_can_be_funded_again(tmp_path: Path) -> None:
+    path = write_stack(tmp_path)
+    async with up(path) as process:
+        await ready(process)
+        before = json.loads(await dougong("status", str(path), "--json"))["markets"]["square"]
+        assert before["min_base_fee"] == 4_000_000 <= before["base_fee"]
+        assert 0 < before["balances"]["sequencer.alpha"]["utia"] <= ROLE_UTIA
+        paid = json.loads(await dougong("pay", "sequencer.alpha", str(3 * ROLE_UTIA), str(path), "--json"))
+        assert paid["to"] == before["balances"]["sequencer.alpha"]["address"]
+        after = json.loads(await dougong("status", str(path), "--json"))["markets"]["square"]
+        assert after["balances"]["sequencer.alpha"]["utia"] > 3 * ROLE_UTIA
+        assert after["supply"] < before["supply"]
+        shown = await dougong("status", str(path))
+        assert "base fee 0.004 utia/gas" in shown
+        assert "sequencer.free" in shown
 
 
 # --- start and stop -------------------------------------------------------------------------------------------------

@@ -74,9 +74,9 @@ async def running(*services: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIt
 
 
 @asynccontextmanager
-async def data_chain(folder: Path) -> AsyncIterator[SquareLayer]:
+async def data_chain(folder: Path, genesis: Genesis = DA_GENESIS) -> AsyncIterator[SquareLayer]:
     app = await SquareApplication.open(folder / "app")
-    chain = await Solo.open(folder / "chain", DA_GENESIS, VALIDATOR, app, SoloOptions(block_time=0.08))
+    chain = await Solo.open(folder / "chain", genesis, VALIDATOR, app, SoloOptions(block_time=0.08))
     try:
         async with running(chain.run):
             yield SquareLayer(chain, app)

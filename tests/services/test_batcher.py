@@ -9,12 +9,17 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from dougong.availability.client import SquareClient
+from dougong.availability.cosmos_tx import account_address, address_text
+from dougong.availability.paying import pay
+from dougong.consensus import Genesis
 from dougong.errors import Unavailable
-from dougong.services.supervisor import Backoff, Supervisor
-from dougong.types import Blob, BlobProof, Cell, DataHeader, Namespace, NamespaceData, Placement, Quote
+from dougong.services.supervisor import Backoff, ServiceState, Supervisor
+from dougong.types import Blob, BlobProof, Cell, DataHeader, Namespace, NamespaceData, Placement, Quote, Validator
 from tests.services.settled import (
     NAMESPACE,
     SEQUENCER,
+    USER,
+    VALIDATOR,
     Crash,
     CrashAt,
     agree,
@@ -151,6 +156,34 @@ async def test_the_same_blob_published_twice_changes_nothing(tmp_path: Path) -> 
         await rollup.batcher.fix_next()
         assert rollup.follower.position.index == 2
         assert rollup.chain.latest.hash == head.hash
+        await rollup.down()
+
+
+async def test_a_rollup_that_cannot_pay_keeps_its_batches_says_why_and_goes_on_once_it_is_funded(tmp_path: Path) -> None:
+    bank = account_address(USER.public_key)
+    market = {"max_square_size": 32, "min_base_fee": 4_000_000, "accounts": {address_text(bank): 10**9}}
+    validators = [Validator(VALIDATOR.public_key, 10)]
+    genesis = Genesis.create("square-1", 1_767_323_045_000_000_000, validators, app_state=market)
+    async with data_chain(tmp_path / "da", genesis) as layer:
+        rollup = await sovereign_rollup(layer, tmp_path / "free")
+        await make_blocks(rollup, 0, 2)
+        head = rollup.chain.latest
+        registry = CollectorRegistry()
+        supervisor = Supervisor(log=structlog.get_logger(), registry=registry)
+        supervisor.add("free", "batcher", rollup.batcher.run, trouble=lambda: rollup.batcher.unpaid)
+        async with running(supervisor.run), asyncio.timeout(30):
+            while await asyncio.sleep(0.01, rollup.batcher.unpaid is None):
+                pass
+            (status,) = supervisor.status()
+            assert status.state is ServiceState.RUNNING
+            assert "insufficient funds" in status.error
+            assert "send utia to celestia1" in status.remedy
+            assert [record.last for record in rollup.published.records] == [head.number]
+            await pay(layer, USER, account_address(SEQUENCER.public_key), 10**6)
+            while await asyncio.sleep(0.01, rollup.follower.position.state != head.hash):
+                pass
+            (status,) = supervisor.status()
+            assert (rollup.batcher.unpaid, status.error, status.restarts) == (None, "", 0)
         await rollup.down()
 
 
