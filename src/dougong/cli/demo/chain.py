@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 # An account's transactions may arrive out of order; a pool keeps so many that wait for an earlier one.
 BATCH, IN_FLIGHT = 50, 2
+ALREADY_KNOWN = "already known"  # what Ethereum nodes say of a transaction that they hold
 POLL_S = 0.1
 
 
