@@ -7,7 +7,7 @@ ENGINES := engines
 SUITE ?= core
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build native contracts engines bench clean lock
+.PHONY: help demo test lint build native contracts engines bench fuzz clean lock
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,12 +53,21 @@ lint: build
 test: build engines lint ## Every test and linter
 	cargo test --manifest-path rust/Cargo.toml --release --locked --workspace --exclude dougong-native --quiet
 	$(BIN)/pytest
+	@$(MAKE) --no-print-directory fuzz
 
 bench: build ## make bench SUITE=core: one JSON object a line
 	@$(BIN)/python -m benches $(SUITE)
 
+$(VENV)/.fuzz: fuzz/requirements.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r fuzz/requirements.lock
+	@touch $@
+
+fuzz: build $(VENV)/.fuzz ## Fuzz every decoder for about a minute; where the engine has no wheel, say so
+	@$(BIN)/python -m fuzz || test $$? -eq 3
+
 lock: ## Resolve the Python lock file anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 fuzz/requirements.in -o fuzz/requirements.lock
 
 clean: ## Remove everything that was built
 	rm -rf $(VENV) rust/target $(ENGINES)/node_modules src/dougong/contracts/build src/dougong/*.so

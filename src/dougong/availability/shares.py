@@ -167,7 +167,7 @@ def _sequences(shares: Sequence[bytes]) -> Iterator[PlacedSequence]:
         share = shares[at]
         if len(share) != SHARE_BYTES:
             raise InvalidInput(f"a share is {SHARE_BYTES} bytes, not {len(share)}")
-        raw, info = share_namespace(share), share[NAMESPACE_BYTES]
+        namespace, info = Namespace(share_namespace(share)), share[NAMESPACE_BYTES]
         version = info >> 1
         if not info & 1:
             raise InvalidInput("a continuation share has no first share before it")
@@ -186,7 +186,7 @@ def _sequences(shares: Sequence[bytes]) -> Iterator[PlacedSequence]:
         data = share[body + len(signer) :] + b"".join(rest[_PREFIX_BYTES:] for rest in run[1:])
         if len(run) != count or any(len(rest) != SHARE_BYTES for rest in run):
             raise InvalidInput(f"a sequence of {count} shares is cut after {len(run)}")
-        blob = Blob(Namespace(raw), data[:size], version, signer)
+        blob = Blob(namespace, data[:size], version, signer)
         if split_blob(blob) != list(run):
             raise InvalidInput("shares of a sequence differ from its one form")
         yield PlacedSequence(at, count, blob)
