@@ -1,13 +1,16 @@
-# Two commands: `make demo` and `make test`. Everything lands inside this folder: .venv, rust/target, engines/node_modules.
+# Two commands: `make demo` and `make test`. Everything lands inside this folder: .venv, rust/target, engines/node_modules,
+# tests/oracles/build.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ENGINES := engines
+ORACLES := tests/oracles
+PEERS := benches/peers
 SUITE ?= core
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build native contracts engines bench fuzz clean lock
+.PHONY: help demo test lint build native contracts engines oracles bench fuzz clean lock
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +43,13 @@ engines: ## Install the pinned engines that the tests use
 	$(call need,npm,install Node.js 20 or newer)
 	@npm ci --prefix $(ENGINES) --silent
 
+oracles: $(ORACLES)/build/oracles ## Build the program that asks Celestia's Go libraries, which the tests compare with
+
+$(ORACLES)/build/oracles: $(wildcard $(ORACLES)/*.go $(ORACLES)/go.*)
+	$(call need,go,install Go 1.25 or newer (https://go.dev/dl))
+	cd $(ORACLES) && go build -o build/oracles .
+	@touch $@
+
 demo: build ## Run the main job
 	@$(BIN)/dougong demo
 
@@ -49,8 +59,12 @@ lint: build
 	$(BIN)/mypy
 	cargo fmt --manifest-path rust/Cargo.toml --all --check
 	cargo clippy --manifest-path rust/Cargo.toml --release --locked --all-targets --quiet -- -D warnings
+	$(call need,go,install Go 1.25 or newer (https://go.dev/dl))
+	@test -z "$$(gofmt -l $(ORACLES) $(PEERS))" || { gofmt -d $(ORACLES) $(PEERS); exit 1; }
+	cd $(ORACLES) && go vet .
+	cd $(PEERS) && go vet .
 
-test: build engines lint ## Every test and linter
+test: build engines oracles lint ## Every test and linter
 	cargo test --manifest-path rust/Cargo.toml --release --locked --workspace --exclude dougong-native --quiet
 	$(BIN)/pytest
 	@$(MAKE) --no-print-directory fuzz
@@ -70,4 +84,4 @@ lock: ## Resolve the Python lock file anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 fuzz/requirements.in -o fuzz/requirements.lock
 
 clean: ## Remove everything that was built
-	rm -rf $(VENV) rust/target $(ENGINES)/node_modules src/dougong/contracts/build src/dougong/*.so
+	rm -rf $(VENV) rust/target $(ENGINES)/node_modules src/dougong/contracts/build src/dougong/*.so $(ORACLES)/build $(PEERS)/build
