@@ -159,9 +159,10 @@ class RemoteSquare:
             for start in range(0, len(signed), _HEADERS_AT_A_TIME):
                 part = signed[start : start + _HEADERS_AT_A_TIME]
                 answers = await node.data_headers([header.height for header in part])
-                for header, (data_header, proof) in zip(part, answers, strict=True):
-                    await in_thread(_check_data_header, header, data_header, proof)
-                    found.append(data_header)
+                if len(answers) != len(part):
+                    raise InvalidHeader(f"{len(part)} data headers were asked for, {len(answers)} came")
+                await in_thread(_check_data_headers, part, answers)
+                found += [data_header for data_header, _ in answers]
             return found
 
         return [self._keep(header) for header in await self._ask(last, verified)]
@@ -317,6 +318,11 @@ class RemoteSquare:
         if self._account is None:
             raise Rejected("this client of the DA layer only reads: it has no key")
         return await self._account.submit(blob, budget=budget)
+
+
+def _check_data_headers(signed: Sequence[Header], answers: Sequence[tuple[SquareHeader, MerkleProof]]) -> None:
+    for header, (found, proof) in zip(signed, answers, strict=True):
+        _check_data_header(header, found, proof)
 
 
 def _check_data_header(signed: Header, found: SquareHeader, proof: MerkleProof) -> None:
