@@ -177,6 +177,11 @@ class SquareArchive:
                     self._open.popitem(last=False)
         return served
 
+    def close_squares(self) -> None:
+        """Lets go of the files that are held open; the next question opens them anew."""
+        with self._opening:
+            self._open.clear()
+
     # --- files ------------------------------------------------------------------------------------------------------
 
     def _path(self, height: int) -> Path:

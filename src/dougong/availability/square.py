@@ -131,6 +131,8 @@ class ServedSquare:
     def original(self) -> list[bytes]:
         """The k² shares of the original square, row by row."""
         k, width = self.size, 2 * self.size * SHARE_BYTES
+        if not isinstance(self.extended, ExtendedSquare):
+            return [share for row in range(k) for share in self.extended.axis(0, row)[:k]]
         with memoryview(self.extended) as cells:
             starts = (row * width + column * SHARE_BYTES for row in range(k) for column in range(k))
             return [bytes(cells[at : at + SHARE_BYTES]) for at in starts]
