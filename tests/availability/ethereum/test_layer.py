@@ -18,7 +18,7 @@ from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import InvalidBlob, InvalidHeader, InvalidProof, NotFound, Rejected, Unavailable, Underpaid
 from dougong.net.jsonrpc import JsonRpc
 from dougong.settlement.transactor import Receipt, Transactor
-from dougong.types import Blob, BlobSidecar, KzgCell, Placement
+from dougong.types import Blob, BlobSidecar, KzgCell, KzgNamespaceData, Placement
 from tests.availability.ethereum.conftest import MINE, OWNER, STRANGER, World, pooled
 from tests.availability.kzg.world import ABSENT, LARGE, OURS, SIGNED, commitment, extended
 from tests.engines import ANVIL_KEY, anvil
@@ -228,3 +228,28 @@ async def test_quotes_are_what_it_costs(tmp_path: Path) -> None:
             await layer.submit(Blob(OURS, b"paid"), budget=error.value.wanted)
             spent = before - int(await rpc.call("eth_getBalance", "0x" + OWNER.address.hex(), "latest"), 16)
             assert small.price // 2 < spent <= 2 * small.price
+
+
+async def test_what_is_final_is_the_nodes_word(tmp_path: Path) -> None:
+    with anvil(tmp_path, "--slots-in-an-epoch", "1") as url:
+        async with JsonRpc(url) as rpc, Beacon(url) as beacon:
+            await rpc.call("anvil_mine", "0xa")
+            finalized, safe, deep = (BlobReader(rpc, beacon, finality) for finality in ("finalized", "safe", 4))
+            assert (await finalized.latest(), await safe.latest(), await deep.latest()) == (8, 9, 6)
+            assert (await finalized.blocks_to_final(), await safe.blocks_to_final(), await deep.blocks_to_final()) == (2, 1, 4)
+            assert (await finalized.block(8)).header.extent == (0, 128)
+            with pytest.raises(NotFound):
+                await finalized.block(9)
+            assert await EthereumBlobs(finalized).blobs(8, OURS) == KzgNamespaceData(8, OURS, (), ())
+
+
+async def test_before_the_first_final_block_there_is_none(world: World) -> None:
+    def geth(request: httpx.Request) -> httpx.Response:
+        error = {"code": -39001, "message": "Unknown block"}
+        return httpx.Response(200, json={"jsonrpc": "2.0", "id": orjson.loads(request.content)["id"], "error": error})
+
+    async with JsonRpc("http://geth", transport=httpx.MockTransport(geth)) as rpc, Beacon(world.url) as beacon:
+        reader = BlobReader(rpc, beacon, "finalized")
+        assert await reader.latest() == 0
+        with pytest.raises(NotFound):
+            await reader.block(1)

@@ -1,6 +1,6 @@
 """What blobs cost on an Ethereum chain now, and how fast it takes them.
 
-    quote = await measure(rpc, blobs=2, final_lag=lag)
+    quote = await measure(rpc, blobs=2, final_blocks=64)
 
 Blob gas has a market of its own (EIP-4844): 131,072 a blob at the blob base fee of the moment, all of it burnt. What the
 transaction itself costs comes on top: 21,000 gas (EIP-2930: no calldata) at the base fee and the node's suggested tip. Blobs
@@ -26,8 +26,8 @@ WINDOW = 32
 TARGET_BLOBS = 14
 
 
-async def measure(rpc: JsonRpc, blobs: int, final_lag_ms: int) -> Quote:
-    """The quote for one transaction of so many blobs; `final_lag_ms` is how long after its block one is final. Raises
+async def measure(rpc: JsonRpc, blobs: int, final_blocks: int) -> Quote:
+    """The quote for one transaction of so many blobs, whose block is final once `final_blocks` lie above it. Raises
     `Unavailable`."""
     head, tip, history = await rpc.batch(
         [
@@ -49,7 +49,7 @@ async def measure(rpc: JsonRpc, blobs: int, final_lag_ms: int) -> Quote:
             remedy="use a chain with blobs (Cancun or later) and eth_feeHistory",
         ) from error
     throughput = await _target(rpc) * DATA_BYTES_PER_BLOB * 1000 // block_ms
-    return Quote(price, "wei", block_ms + final_lag_ms, throughput)
+    return Quote(price, "wei", block_ms * (1 + final_blocks), throughput)
 
 
 async def _block_ms(rpc: JsonRpc, number: int, now: int) -> int:

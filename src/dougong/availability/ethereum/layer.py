@@ -81,7 +81,7 @@ class EthereumBlobs:
     async def quote(self, size: int) -> Quote:
         if not 0 < size <= self.max_blob_bytes:
             raise InvalidBlob(f"a blob is 1 to {self.max_blob_bytes} bytes, not {size}")
-        return await measure(self._reader.rpc, blobs_needed(size), await self._final_lag_ms())
+        return await measure(self._reader.rpc, blobs_needed(size), await self._reader.blocks_to_final())
 
     async def latest(self) -> int:
         return await self._reader.latest()
@@ -161,14 +161,6 @@ class EthereumBlobs:
         if isinstance(answer, dict) and answer.get("blockNumber") is not None:
             return quantity(answer["blockNumber"])
         return height
-
-    async def _final_lag_ms(self) -> int:
-        """How far the final block lies behind the newest one."""
-        rpc, final = self._reader.rpc, await self._reader.latest()
-        head, last = await rpc.batch([("eth_getBlockByNumber", [tag, False]) for tag in ("latest", hex(final))])
-        if not isinstance(head, dict) or not isinstance(last, dict):
-            raise Unavailable(f"{rpc.url} does not have its last blocks")
-        return max(0, quantity(head.get("timestamp")) - quantity(last.get("timestamp"))) * 1000
 
 
 def _candidates(block: EthereumBlock, placement: Placement) -> list[int]:

@@ -23,7 +23,7 @@ from dougong.availability.kzg.params import BYTES_PER_BLOB
 from dougong.availability.kzg.proofs import verify_column
 from dougong.availability.kzg.roots import versioned_hash
 from dougong.errors import InvalidHeader, InvalidInput, NotFound, Unavailable
-from dougong.net.jsonrpc import JsonRpc, quantity
+from dougong.net.jsonrpc import JsonRpc, RpcError, quantity
 from dougong.types import KzgCell
 
 __all__ = ["BlobReader", "Finality"]
@@ -31,6 +31,7 @@ __all__ = ["BlobReader", "Finality"]
 Finality: TypeAlias = Literal["finalized", "safe"] | int
 
 T = TypeVar("T")
+UNKNOWN_BLOCK = -39001  # geth's word for a tag that names no block yet
 _KEPT_BLOCKS = 256
 _KEPT_CONTENTS = 64
 _KEPT_MATRICES = 8
@@ -53,10 +54,26 @@ class BlobReader:
         if isinstance(self.finality, int):
             number = quantity(await self.rpc.call("eth_blockNumber")) - self.finality
         else:
-            head = await self.rpc.call("eth_getBlockByNumber", self.finality, False)
-            number = 0 if not isinstance(head, dict) else quantity(head.get("number"))
+            number = await self._tagged(self.finality)
         self._last_final = max(self._last_final, number)
         return self._last_final
+
+    async def blocks_to_final(self) -> int:
+        """How many blocks lie above the last final one."""
+        if isinstance(self.finality, int):
+            return self.finality
+        final = await self.latest()
+        return max(0, quantity(await self.rpc.call("eth_blockNumber")) - final)
+
+    async def _tagged(self, tag: str) -> int:
+        """The number of the node's final block; 0 while there is none."""
+        try:
+            head = await self.rpc.call("eth_getBlockByNumber", tag, False)
+        except RpcError as error:
+            if error.code == UNKNOWN_BLOCK:
+                return 0
+            raise
+        return quantity(head.get("number")) if isinstance(head, dict) else 0
 
     async def block(self, height: int) -> EthereumBlock:
         """Raises `NotFound` while it is not final, `InvalidHeader` if what the node gave does not verify."""
@@ -139,7 +156,8 @@ def _select(block: EthereumBlock, rows: Sequence[int], offered: Sequence[bytes])
     wanted = {hashes[row] for row in rows}
     likely = [offered[row] for row in rows] if len(offered) == len(hashes) else []
     found: dict[bytes, bytes] = {}
-    for blob in (*likely, *offered):
+    # No more than a block can have: each costs a twentieth of a second.
+    for blob in (*likely, *offered[: len(hashes)]):
         if wanted <= found.keys():
             break
         if len(blob) == BYTES_PER_BLOB and blob not in found.values():

@@ -12,7 +12,10 @@ the interpreter's lock: on an event loop, give them to a thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from dougong._native import kzg_cells_and_proofs, kzg_commitment, kzg_recover, kzg_verify_cells
 from dougong.availability.kzg.params import (
@@ -24,7 +27,10 @@ from dougong.availability.kzg.params import (
 )
 from dougong.errors import InvalidInput, InvalidProof
 
-__all__ = ["NotEnoughCells", "cells_and_proofs", "commit", "recover", "verify_cells"]
+__all__ = ["NotEnoughCells", "cells_and_proofs", "commit", "on_all_cores", "recover", "verify_cells"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class NotEnoughCells(InvalidInput):
@@ -87,3 +93,12 @@ def recover(cells: dict[int, bytes]) -> tuple[list[bytes], list[bytes]]:
         return kzg_recover(known, [cells[index] for index in known])
     except ValueError as error:
         raise InvalidInput(f"the cells are not those of one blob ({error})") from None
+
+
+def on_all_cores(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """One of these functions for each item, side by side. The first error raises."""
+    listed = list(items)
+    if len(listed) < 2:
+        return [function(item) for item in listed]
+    with ThreadPoolExecutor(min(len(listed), os.cpu_count() or 1)) as pool:
+        return list(pool.map(function, listed))

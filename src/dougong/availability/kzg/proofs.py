@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from dougong._native import TxInfo, decode_transactions
 from dougong.availability.kzg.frames import claimed_head, unframe
-from dougong.availability.kzg.library import commit, verify_cells
+from dougong.availability.kzg.library import commit, on_all_cores, verify_cells
 from dougong.availability.kzg.params import (
     BYTES_PER_BLOB,
     CELLS_PER_EXT_BLOB,
@@ -89,7 +89,7 @@ def verify_blob_proof(placement: Placement, namespace: Namespace, proof: KzgBlob
     count = len(proof.blobs)
     if (placement.data_root, placement.start_share, placement.share_count) != (proof.data_root, 0, count) or not count:
         raise InvalidProof("a blob proof is for another place")
-    hashes = tuple(_versioned_hash_of(blob) for blob in proof.blobs)
+    hashes = tuple(on_all_cores(_versioned_hash_of, proof.blobs))
     if BlobTransaction(_NOBODY, hashes).data_root != proof.data_root:
         raise InvalidProof("the blobs do not hash to the data root")
     # Without a signer it does not matter who sent it, and nothing about it need be shown.
@@ -125,9 +125,8 @@ def check_blobs(tx: BlobTransaction, blobs: Sequence[bytes]) -> None:
     """Raises `InvalidProof` unless these are the transaction's blobs."""
     if len(blobs) != len(tx.versioned_hashes):
         raise InvalidProof(f"the transaction carries {len(tx.versioned_hashes)} blobs, not {len(blobs)}")
-    for blob, expected in zip(blobs, tx.versioned_hashes, strict=True):
-        if _versioned_hash_of(blob) != expected:
-            raise InvalidProof("a blob is not the one that the transaction commits to")
+    if tuple(on_all_cores(_versioned_hash_of, blobs)) != tx.versioned_hashes:
+        raise InvalidProof("a blob is not the one that the transaction commits to")
 
 
 def placed_blob(height: int, tx: BlobTransaction, blobs: Sequence[bytes], namespace: Namespace) -> list[PlacedBlob]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dougong.availability.kzg.library import commit, recover
+from dougong.availability.kzg.library import commit, on_all_cores, recover
 from dougong.availability.kzg.params import CELLS_PER_EXT_BLOB
 from dougong.availability.kzg.roots import versioned_hash
 from dougong.errors import InvalidProof
@@ -35,7 +35,6 @@ def recover_blobs(header: BlobsHeader, columns: Mapping[int, Sequence[KzgCell]])
     hashes = [blob_hash for tx in header.transactions for blob_hash in tx.versioned_hashes]
     if any(len(column) != len(hashes) for column in columns.values()):
         raise InvalidProof(f"a column of this block has {len(hashes)} cells")
-    return [
-        recover_blob(blob_hash, {index: column[row].share for index, column in columns.items()})
-        for row, blob_hash in enumerate(hashes)
-    ]
+    return on_all_cores(
+        lambda row: recover_blob(hashes[row], {index: column[row].share for index, column in columns.items()}), range(len(hashes))
+    )

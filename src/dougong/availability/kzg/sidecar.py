@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dougong.availability.kzg.frames import frame
-from dougong.availability.kzg.library import cells_and_proofs, commit
+from dougong.availability.kzg.library import cells_and_proofs, commit, on_all_cores
 from dougong.availability.kzg.roots import versioned_hash
 from dougong.types import Blob, BlobSidecar
 
@@ -25,6 +25,6 @@ def make_sidecar(blob: Blob) -> BlobSidecar:
 
 def sidecar_of(blobs: Sequence[bytes]) -> BlobSidecar:
     """The same for any EIP-4844 blobs. Raises `InvalidInput` for what is none."""
-    commitments = tuple(commit(blob) for blob in blobs)
-    proofs = tuple(proof for blob in blobs for proof in cells_and_proofs(blob)[1])
+    commitments = tuple(on_all_cores(commit, blobs))
+    proofs = tuple(proof for _, proofs in on_all_cores(cells_and_proofs, blobs) for proof in proofs)
     return BlobSidecar(tuple(blobs), commitments, tuple(versioned_hash(one) for one in commitments), proofs)
