@@ -43,11 +43,16 @@ engines: ## Install the pinned engines that the tests use
 	$(call need,npm,install Node.js 20 or newer)
 	@npm ci --prefix $(ENGINES) --silent
 
-oracles: $(ORACLES)/build/oracles ## Build the program that asks Celestia's Go libraries, which the tests compare with
+oracles: $(ORACLES)/build/oracles $(ORACLES)/build/client ## Build the programs that use Celestia's Go libraries, which the tests compare with
 
 $(ORACLES)/build/oracles: $(wildcard $(ORACLES)/*.go $(ORACLES)/go.*)
 	$(call need,go,install Go 1.25 or newer (https://go.dev/dl))
 	cd $(ORACLES) && go build -o build/oracles .
+	@touch $@
+
+$(ORACLES)/build/client: $(wildcard $(ORACLES)/client/*.go $(ORACLES)/client/go.*)
+	$(call need,go,install Go 1.25 or newer (https://go.dev/dl))
+	cd $(ORACLES)/client && go build -o ../build/client .
 	@touch $@
 
 demo: build ## Run the main job
