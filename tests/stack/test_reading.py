@@ -13,6 +13,7 @@ from dougong.stack.config import (
     Api,
     CelestiaAvailability,
     EmbeddedSettlement,
+    EthereumBlobsAvailability,
     EthereumSettlement,
     RollupConfig,
     SquareAvailability,
@@ -62,6 +63,9 @@ def test_a_chain_id_not_written_follows_from_the_name() -> None:
     assert config.chain_id("alpha") == default_chain_id("alpha") != default_chain_id("beta")
 
 
+SQUARE = DEFAULT_TEXT.split("Celestia's formats\n", 1)[1].split("\n\n", 1)[0] + "\n"
+BLOBS = 'kind = "ethereum-blobs"\nsettlement = "base"\n'
+
 # (what stands in the built-in text, what is written instead, how the line at fault begins, message, remedy)
 WRONG = [
     ('proof = "none"', 'proof = "fraud"', "proof", 'proof = "fraud" is not built yet', '"none"'),
@@ -69,8 +73,10 @@ WRONG = [
     ('proof = "none"', 'proof = "hybrid"', "proof", "is not built yet", '"none"'),
     ('proof = "none"', 'proof = "trust me"', "proof", "is unknown", '"none"'),
     ('proof = "none"', "", "[rollup.alpha]", "proof is missing", '"none"'),
-    ('kind = "square"', 'kind = "ethereum-blobs"', "kind", "is not built yet", '"square"'),
-    ('kind = "square"', 'kind = "ethereum-blobs"', "kind", "is not built yet", '"square"'),
+    ('kind = "square"', 'kind = "ethereum-blobs"', "[availability.square]", '"settlement" is missing', ""),
+    (SQUARE, BLOBS.replace("base", "bass"), "settlement = ", "no [settlement.bass]", '"base"'),
+    (SQUARE, BLOBS, "settlement = ", "carry no blobs", '"ethereum"'),
+    (SQUARE, BLOBS + 'confirmations = "soon"\n', "confirmations", "confirmations", ""),
     ('kind = "square"', 'kind = "cube"', "kind", "is unknown", '"square"'),
     ('kind = "square"', "", "[availability.square]", '"kind" is missing', '"square"'),
     ('kind = "evm"', 'kind = "evn"', "kind", "is unknown", '"ethereum"'),
@@ -176,6 +182,7 @@ def documented(page: str, heading: str) -> dict[str, str]:
         ("`[api]`", Api),
         ('`[availability.NAME]` with `kind = "square"`', SquareAvailability),
         ('`[availability.NAME]` with `kind = "celestia"`', CelestiaAvailability),
+        ('`[availability.NAME]` with `kind = "ethereum-blobs"`', EthereumBlobsAvailability),
         ('`[settlement.NAME]` with `kind = "evm"`', EmbeddedSettlement),
         ('`[settlement.NAME]` with `kind = "ethereum"`', EthereumSettlement),
         ("`[rollup.NAME]`", RollupConfig),

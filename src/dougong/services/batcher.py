@@ -134,18 +134,25 @@ class Batcher:
         try:
             await self.publish(record)
         except Underpaid as error:
-            if self.unpaid is None:
-                self._log.warning(
-                    "a batch cannot be paid for", first=record.first, last=record.last, error=str(error), remedy=error.remedy
-                )
-            self.unpaid = error
-            self._m_unpaid.set(error.wanted)
+            self._note_unpaid(record, error)
             return False
+        if not any(known.number == record.number and known.state is BatchState.READY for known in self._published.records):
+            self._note_paid(record)
+        return True
+
+    def _note_unpaid(self, record: BatchRecord, error: Underpaid) -> None:
+        if self.unpaid is None:
+            self._log.warning(
+                "a batch cannot be paid for", first=record.first, last=record.last, error=str(error), remedy=error.remedy
+            )
+        self.unpaid = error
+        self._m_unpaid.set(error.wanted)
+
+    def _note_paid(self, record: BatchRecord) -> None:
         if self.unpaid is not None:
             self._log.info("batches are paid for again", first=record.first, last=record.last)
         self.unpaid = None
         self._m_unpaid.set(0)
-        return True
 
     async def close_batch(self, *, now: bool = False) -> BatchRecord | None:
         """Encodes the next batch if it is due (or `now`) and there is something to encode."""
@@ -222,7 +229,7 @@ class Batcher:
             self._changed.clear()
             if not await self.fix_next():
                 try:
-                    await asyncio.wait_for(self._changed.wait(), self._config.poll_s)
+                    await asyncio.wait_for(self._changed.wait(), self._config.unpaid_s if self.unpaid else self._config.poll_s)
                 except TimeoutError:
                     continue
 
@@ -240,8 +247,12 @@ class Batcher:
             await self._publishing.fix(_InHand(self, record), position.index)
         except Superseded:
             return True  # the follower has met it, or dropped its blocks, meanwhile
+        except Underpaid as error:
+            self._note_unpaid(record, error)
+            return False
         if record.state is BatchState.READY:
             self._m_batches.inc()
+            self._note_paid(record)
         self._crash_point("fixed")
         await self._follower.catch_up()
         self._crash_point("followed")

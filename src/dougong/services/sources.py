@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol
 
 from dougong.errors import Divergence, Unavailable
@@ -90,13 +91,23 @@ class SettledSource:
     """Batches that a settlement contract has fixed."""
 
     def __init__(
-        self, settlement: BatchContract, da: DataAvailability, *, rollup_id: int, da_id: bytes, namespace: Namespace
+        self,
+        settlement: BatchContract,
+        da: DataAvailability,
+        *,
+        rollup_id: int,
+        da_id: bytes,
+        namespace: Namespace,
+        final_only: bool = False,
     ) -> None:
+        """`final_only`: leaves out, until it is final, what settlement has fixed in a DA block that can still be replaced. (The
+        sequencer's node goes on with what it published itself.)"""
         self._settlement = settlement
         self._da = da
         self._rollup_id = rollup_id
         self._da_id = da_id
         self._namespace = namespace
+        self._final_only = final_only
         self._ahead: list[InboxMessage] = []  # read for one run of references: else each batch would read the whole inbox again
 
     async def holds(self, position: Position) -> bool:
@@ -118,6 +129,9 @@ class SettledSource:
                     f"batch {reference.index} names the DA chain {reference.da_id.hex()}, this node follows {self._da_id.hex()}",
                     remedy="check the DA genesis hash of this rollup",
                 )
+        if self._final_only and any(reference.placement is not None for reference in found):
+            final = await self._da.latest()
+            found = list(takewhile(lambda known: known.placement is None or known.placement.height <= final, found))
         return found, 0
 
     async def data(self, reference: BatchReference) -> bytes | None:

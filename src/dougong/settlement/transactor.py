@@ -146,6 +146,8 @@ class Transactor:
             # Past the node's next nonce lies a gap: what was offered there cannot be mined, and nothing can take its place.
             if earlier is not None and earlier.nonce <= nonce and not await self._nonce_passed(earlier.nonce):
                 nonce, hashes, fees = earlier.nonce, list(earlier.hashes), fees.outbid(earlier.fees)
+                if budget is not None and fees.cost(gas, blob_gas) > budget:
+                    fees = earlier.fees
             elif earlier is not None and (done := await self._took_effect(earlier)) is not None:
                 return done  # mined between the two questions
             tx = Unsigned(

@@ -16,30 +16,53 @@ from pathlib import Path
 from dougong.availability.celestia import CelestiaClient, CelestiaNode, CelestiaOptions
 from dougong.consensus.light import TrustedHeader
 from dougong.errors import ConfigError
+from dougong.services.archiving import Floor
+from dougong.services.batches import Publish
 from dougong.services.celestia import HEADER_TABLES, VerifiedHeaders
+from dougong.services.publishing import SubmitThenFix
 from dougong.services.threads import in_thread
 from dougong.stack.config import CelestiaAvailability, account_bytes
 from dougong.stack.context import Context
 from dougong.stack.events import Event
+from dougong.stack.layers import Place
+from dougong.stack.settlements import SettlementChain
 from dougong.stack.trust import CelestiaTrust
 from dougong.store import Store
+from dougong.types import Namespace
 
 __all__ = ["CelestiaNetwork", "open_celestia"]
 
 
 class CelestiaNetwork:
-    """One network, through one node. `first_height` is where rollups on it begin."""
+    """One network, through one node: a `Layer`. `first_height` is where rollups on it begin."""
 
     def __init__(self, name: str, config: CelestiaAvailability, da_id: bytes, client: CelestiaClient) -> None:
         self.name = name
         self.config = config
         self.da_id = da_id
         self.first_height = config.start_height
+        self.max_blob_bytes = config.max_blob_bytes
         self._client = client
 
     def client(self, role: str) -> CelestiaClient:
         """The same for every role: the node has one account."""
         return self._client
+
+    async def publisher(self, role: str) -> CelestiaClient:
+        return self.client(role)
+
+    def signer(self, role: str) -> bytes:
+        return self._client.address
+
+    async def attestations_on(self, settlement: SettlementChain, closing: AsyncExitStack) -> bytes:
+        # Refused when stack.toml is read.
+        raise ConfigError(f"nothing can be settled on {settlement.name}: {self.name} has no attestations", remedy="leave it out")
+
+    def publishing(self, role: str, namespace: Namespace, place: Place | None, *, budget: int | None) -> Publish:
+        return SubmitThenFix(self._client, namespace, self._client.address, fix=None, budget=budget)
+
+    def set_floor(self, rollup: str, floor: Floor) -> None:
+        pass  # what the network keeps, and for how long, is not ours to say
 
     def trust(self) -> CelestiaTrust:
         """What a node that verifies a rollup on it starts from. Not the token, which is a secret."""

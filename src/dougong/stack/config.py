@@ -26,6 +26,7 @@ __all__ = [
     "Api",
     "CelestiaAvailability",
     "EmbeddedSettlement",
+    "EthereumBlobsAvailability",
     "EthereumSettlement",
     "RollupConfig",
     "SquareAvailability",
@@ -35,7 +36,6 @@ __all__ = [
 # Kinds that the design names and that are not built: refused as such, and never listed as allowed.
 LATER: dict[str, frozenset[str]] = {
     "consensus": frozenset({"cometbft"}),
-    "kind": frozenset({"ethereum-blobs"}),
     "execution": frozenset({"exchange", "python"}),
     "proof": frozenset({"fraud", "validity", "hybrid"}),
 }
@@ -178,6 +178,16 @@ class CelestiaAvailability(Table):
     max_gas_price: Annotated[float, Field(gt=0, le=1_000)] | None = None
 
 
+class EthereumBlobsAvailability(Table):
+    """The blobs of an Ethereum chain that the stack settles on: `settlement` is that chain's table. `confirmations`: how many
+    blocks lie above one that counts as final, or the chain's own word for it."""
+
+    kind: Literal["ethereum-blobs"]
+    settlement: str
+    beacon_url: Annotated[str, AfterValidator(_url)] | None = None
+    confirmations: Literal["finalized", "safe"] | Annotated[int, Field(ge=0, le=1_000)] = "finalized"
+
+
 class EmbeddedSettlement(Table):
     """A settlement chain of our own: the EVM application under a consensus."""
 
@@ -202,7 +212,10 @@ def _kind(value: Any) -> str | None:
 
 
 AvailabilityConfig = Annotated[
-    Annotated[SquareAvailability, Tag("square")] | Annotated[CelestiaAvailability, Tag("celestia")], Discriminator(_kind)
+    Annotated[SquareAvailability, Tag("square")]
+    | Annotated[CelestiaAvailability, Tag("celestia")]
+    | Annotated[EthereumBlobsAvailability, Tag("ethereum-blobs")],
+    Discriminator(_kind),
 ]
 SettlementConfig = Annotated[
     Annotated[EmbeddedSettlement, Tag("evm")] | Annotated[EthereumSettlement, Tag("ethereum")],
@@ -222,7 +235,7 @@ class RollupConfig(Table):
     gas_limit: GasLimit = 30_000_000
     batch_interval_ms: Milliseconds = 1_000
     claim_interval_ms: Milliseconds = 5_000
-    blob_budget: Annotated[int, Field(ge=0, le=10**15)] | None = None
+    blob_budget: Annotated[int, Field(ge=0, le=10**18)] | None = None
     challenge_window_s: Seconds | None = None
     force_delay_s: Seconds | None = None
     sequencer_timeout_s: Seconds | None = None

@@ -18,15 +18,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dougong.availability.cosmos_tx import account_address, address_text
+from dougong.availability.kzg import da_id as blobs_id
 from dougong.consensus.genesis import Genesis
 from dougong.contracts.predeploys import outbox
 from dougong.crypto.hashing import sha256
+from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import ConfigError, StoreCorrupt
 from dougong.execution.evm.genesis import GenesisAccount, make_genesis
 from dougong.stack.config import (
     AvailabilityConfig,
     CelestiaAvailability,
     EmbeddedSettlement,
+    EthereumBlobsAvailability,
     RollupConfig,
     SquareAvailability,
     StackConfig,
@@ -48,7 +51,7 @@ POWER = 10
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Genesis documents by chain name, as their nodes hash and serve them."""
+    """Genesis documents by chain name, as their nodes hash and serve them, and what settlement calls each DA layer."""
 
     availability: dict[str, bytes] = field(default_factory=dict)
     settlement: dict[str, bytes] = field(default_factory=dict)
@@ -67,22 +70,32 @@ def settle_genesis(config: StackConfig, disk: Disk, keys: Keyring) -> Documents:
     for name, availability in config.availability.items():
         if isinstance(availability, CelestiaAvailability):
             documents.networks[name] = celestia_id(availability.chain_id)
+        elif isinstance(availability, EthereumBlobsAvailability):
+            documents.networks[name] = blobs_id(config.settlement[availability.settlement].chain_id)
         else:
             documents.availability[name] = _settle(disk, "availability", name, _square(name, availability, keys, time_ns))
     for name, settlement in config.settlement.items():
         if isinstance(settlement, EmbeddedSettlement):
             documents.settlement[name] = _settle(disk, "settlement", name, _embedded(name, settlement, config, keys, time_ns))
     for name, rollup in config.rollup.items():
-        da_id = documents.da_id(rollup.availability)
-        documents.rollup[name] = _settle(disk, "rollup", name, _rollup(name, rollup, config, keys, time_ns, da_id))
+        document = _rollup(name, rollup, config, keys, time_ns, documents.da_id(rollup.availability))
+        documents.rollup[name] = _settle(disk, "rollup", name, document)
     return documents
 
 
 def operators(config: StackConfig, settlement: str) -> list[str]:
     """The roles that send transactions to a settlement chain, and so need ether there."""
-    roles = [f"deployer.{settlement}", f"relayer.{settlement}"]
+    on_blobs = {
+        name
+        for name, rollup in config.rollup.items()
+        if getattr(config.availability.get(rollup.availability), "settlement", None) == settlement
+    }
     settled = [name for name, rollup in config.rollup.items() if rollup.settlement == settlement]
-    return roles + [f"{role}.{name}" for name in settled for role in ("sequencer", "proposer")]
+    roles = [f"deployer.{settlement}"]
+    if not settled or not on_blobs.issuperset(settled):
+        roles.append(f"relayer.{settlement}")
+    roles += [f"{role}.{name}" for name in settled for role in ("sequencer", "proposer")]
+    return roles + [f"sequencer.{name}" for name in sorted(on_blobs.difference(settled))]
 
 
 # --- documents ------------------------------------------------------------------------------------------------------
@@ -135,18 +148,20 @@ def _rollup(name: str, config: RollupConfig, stack: StackConfig, keys: Keyring, 
         "namespace": Namespace.user(name.encode()).hex(),
         "da_id": da_id.hex(),
         "batch_signer": account_address(key.public_key).hex(),
-        **_on_celestia(stack.availability[config.availability]),
+        **_elsewhere(stack.availability[config.availability], key),
         "settled": None if config.sovereign else settled,
         "evm": json.loads(evm),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _on_celestia(layer: AvailabilityConfig) -> dict[str, object]:
-    """There the node signs the batches, with its account, and the network is older than the rollup."""
-    if not isinstance(layer, CelestiaAvailability):
-        return {}
-    return {"batch_signer": account_bytes(layer.account).hex(), "da_start": layer.start_height}
+def _elsewhere(layer: AvailabilityConfig, key: Secp256k1Key) -> dict[str, object]:
+    """What is different where the DA layer is no chain of ours: who signs the batches, and where they begin."""
+    if isinstance(layer, EthereumBlobsAvailability):
+        return {"batch_signer": key.address.hex()}
+    if isinstance(layer, CelestiaAvailability):  # the node signs, with its account, and the network is older than the rollup
+        return {"batch_signer": account_bytes(layer.account).hex(), "da_start": layer.start_height}
+    return {}
 
 
 def _funded(fund: Mapping[str, int], *, dev: bool) -> dict[bytes, GenesisAccount]:

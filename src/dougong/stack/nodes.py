@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,34 +21,26 @@ from pathlib import Path
 import httpx
 import structlog
 
-from dougong.availability.celestia import CelestiaClient, CelestiaNode
-from dougong.consensus.light import TrustedHeader
 from dougong.crypto.hashing import sha256
 from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
-from dougong.interfaces import DataAvailability
 from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
-from dougong.services.celestia import HEADER_TABLES, VerifiedHeaders
 from dougong.services.light_node import LightConfig, LightNode, LightReport
 from dougong.services.light_settlement import RollupCheck, SettlementCheck, SettlementReport
 from dougong.services.proven_settlement import ProvenSettlement
-from dougong.services.remote import REMOTE_TABLES, RemoteSquare
 from dougong.services.settled_storage import EmbeddedChain, SettledStorage
 from dougong.services.sources import BatchSource, Position, SettledSource, SovereignSource
-from dougong.services.threads import in_thread
 from dougong.services.verifying_node import ClaimWatch, VerifyingNode
 from dougong.settlement.client import SettlementClient
-from dougong.stack.genesis import celestia_id
-from dougong.stack.trust import CelestiaTrust, RollupTrust, SettlementTrust, Trust
-from dougong.store import Store
+from dougong.stack.remote_layers import RemoteLayer, chain_clients, remote_layer
+from dougong.stack.trust import RollupTrust, SettlementTrust, Trust
 from dougong.types import BatchReference, InboxMessage, Namespace
 
 __all__ = ["LightCheck", "MeteredNode", "light_check", "rollup_document", "verifying_node"]
 
 Log = structlog.typing.FilteringBoundLogger
 POLL_S = 0.2
-SHARE_BYTES = 512
 
 
 # --- light ----------------------------------------------------------------------------------------------------------
@@ -100,7 +92,7 @@ async def light_check(
     async with AsyncExitStack() as closing:
         lights: dict[str, LightNode] = {}
         for name, genesis in trust.availability.items():
-            nodes = await _clients(closing, api, trust, name)
+            nodes = await chain_clients(closing, api, trust, name)
             lights[name] = await LightNode.open(folder / name, nodes, bytes.fromhex(genesis), config, log=log)
             closing.push_async_callback(lights[name].close)
         checks = []
@@ -113,13 +105,6 @@ async def light_check(
                 check = SettlementCheck(rpc, *contracts, lights[square], chain=chain)
                 checks.append((check, _rollups_on(trust, name, square)))
         yield LightCheck(trust, lights, checks)
-
-
-async def _clients(closing: AsyncExitStack, api: str, trust: Trust, chain: str) -> list[NodeClient]:
-    """The chain's nodes: the stack's own first. With several, it is the set of peers that tries again."""
-    urls = list(dict.fromkeys(f"{url.rstrip('/')}/{chain}" for url in (api, *trust.peers)))
-    attempts = 4 if len(urls) == 1 else 1
-    return [await closing.enter_async_context(NodeClient(url, attempts=attempts)) for url in urls]
 
 
 def _rollups_on(trust: Trust, settlement: str, square: str) -> list[RollupCheck]:
@@ -146,7 +131,7 @@ async def _embedded(
 class MeteredNode:
     """A verifying node and what it has spent. `batch_bytes` are the blobs' own, `share_bytes` the shares' that hold them."""
 
-    def __init__(self, node: VerifyingNode, source: _Counted, layer: _Layer, meter: Meter) -> None:
+    def __init__(self, node: VerifyingNode, source: _Counted, layer: RemoteLayer, meter: Meter) -> None:
         self.node = node
         self._source = source
         self._layer = layer
@@ -177,7 +162,7 @@ class MeteredNode:
             "batch_bytes": self._source.batch_bytes,
             "share_bytes": self._source.share_bytes,
             "claims_checked": 0 if self.node.claims is None else self.node.claims.checked,
-            "bytes_received": self._layer.bytes_received() + self._meter.received,
+            "bytes_received": self._layer.bytes_received + self._meter.received,
             "seconds": round(time.perf_counter() - self._started, 3),
         }
 
@@ -193,13 +178,9 @@ async def verifying_node(
         raise NotFound(f"the trust file knows no rollup {name}", remedy=f"it knows: {', '.join(trust.rollup) or 'none'}")
     async with AsyncExitStack() as closing:
         document = await rollup_document(api, name, rollup)
-        name_of_layer = rollup.availability
-        if name_of_layer in trust.celestia:
-            layer = await _celestia(closing, trust.celestia[name_of_layer], folder, celestia_token)
-        else:
-            layer = await _square(closing, api, trust, name_of_layer, folder)
         meter = Meter(httpx.AsyncHTTPTransport())
         closing.push_async_callback(meter.aclose)
+        layer = await remote_layer(api, trust, rollup.availability, folder, meter, closing, celestia_token)
         namespace = Namespace(bytes.fromhex(str(document["namespace"])))
         source: BatchSource
         claims = None
@@ -213,9 +194,11 @@ async def verifying_node(
             chain = await _embedded(closing, settlement, url, meter)  # on the same bill
             client = SettlementClient(rpc, bytes.fromhex(settlement.contract))
             proven = ProvenSettlement(client, SettledStorage(rpc, chain))
-            source = SettledSource(proven, layer.da, rollup_id=rollup.rollup_id, da_id=layer.da_id, namespace=namespace)
+            source = SettledSource(
+                proven, layer.da, rollup_id=rollup.rollup_id, da_id=layer.da_id, namespace=namespace, final_only=True
+            )
             claims = ClaimWatch(proven, rollup_id=rollup.rollup_id)
-        counted = _Counted(source)
+        counted = _Counted(source, layer.share_bytes)
         first, genesis = int(str(document.get("da_start", 1))), json.dumps(document["evm"])
         verifying = await VerifyingNode.open(
             folder, genesis, counted, claims=claims, first_da_height=first, name=name, poll_s=POLL_S
@@ -224,40 +207,6 @@ async def verifying_node(
         if verifying.evm.genesis_hash.hex() != rollup.state:
             raise Divergence(f"{name}'s genesis document makes the block {verifying.evm.genesis_hash.hex()}, not {rollup.state}")
         yield MeteredNode(verifying, counted, layer, meter)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """A DA layer as a verifying node uses it. `hear` asks for news that would refuse a block, `check` refuses a height."""
-
-    da: DataAvailability
-    da_id: bytes
-    bytes_received: Callable[[], int]
-    hear: Callable[[], Awaitable[object]]
-    check: Callable[[int], object]
-
-
-async def _square(closing: AsyncExitStack, api: str, trust: Trust, name: str, folder: Path) -> _Layer:
-    nodes = await _clients(closing, api, trust, name)
-    store = await in_thread(Store, folder / "square", REMOTE_TABLES)
-    closing.callback(store.close)
-    square = await RemoteSquare.open(nodes, bytes.fromhex(trust.availability[name]), store=store)
-    return _Layer(square, square.da_id, lambda: square.peers.bytes_received, square.hear, square.rejections.check)
-
-
-async def _celestia(closing: AsyncExitStack, network: CelestiaTrust, folder: Path, token: str) -> _Layer:
-    """Read only: nobody here signs."""
-    node = await closing.enter_async_context(CelestiaNode(network.url, token))
-    store = await in_thread(Store, folder / "celestia", HEADER_TABLES)
-    closing.callback(store.close)
-    start = TrustedHeader(network.chain_id, network.height, bytes.fromhex(network.hash))
-    headers = await in_thread(lambda: VerifiedHeaders(node, start, store=store))
-    da = CelestiaClient(node, headers, b"")
-
-    async def nothing() -> None:
-        """celestia-node has no fraud proofs to tell of."""
-
-    return _Layer(da, celestia_id(network.chain_id), lambda: node.bytes_received, nothing, lambda height: None)
 
 
 async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str, object]:
@@ -277,8 +226,9 @@ async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str,
 class _Counted:
     """A `BatchSource` that counts what it gives."""
 
-    def __init__(self, source: BatchSource) -> None:
+    def __init__(self, source: BatchSource, share_bytes: int) -> None:
         self._source = source
+        self._bytes_per_share = share_bytes
         self.highest = 0
         self.batch_bytes = 0
         self.share_bytes = 0
@@ -293,7 +243,7 @@ class _Counted:
         data = await self._source.data(reference)
         self.highest = max(self.highest, 0 if reference.placement is None else reference.placement.height)
         self.batch_bytes += len(data or b"")
-        self.share_bytes += 0 if reference.placement is None else SHARE_BYTES * reference.placement.share_count
+        self.share_bytes += 0 if reference.placement is None else self._bytes_per_share * reference.placement.share_count
         return data
 
     async def messages(self, position: Position, reference: BatchReference) -> Sequence[InboxMessage]:

@@ -21,6 +21,7 @@ from dougong.stack.config import (
     AvailabilityConfig,
     CelestiaAvailability,
     EmbeddedSettlement,
+    EthereumBlobsAvailability,
     EthereumSettlement,
     RollupConfig,
     SquareAvailability,
@@ -33,8 +34,13 @@ __all__ = ["BUILT_IN", "DEFAULT_TEXT", "load", "parse"]
 BUILT_IN = "the built-in stack"
 DEFAULT_TEXT = files("dougong.stack").joinpath("default.toml").read_text()
 
+# The tables of a layer by their kind; the first stands for one that says none.
 _KINDS: dict[str, dict[str, type[Table]]] = {
-    "availability": {"square": SquareAvailability, "celestia": CelestiaAvailability},
+    "availability": {
+        "square": SquareAvailability,
+        "celestia": CelestiaAvailability,
+        "ethereum-blobs": EthereumBlobsAvailability,
+    },
     "settlement": {"evm": EmbeddedSettlement, "ethereum": EthereumSettlement},
 }
 Path_ = tuple[str, ...]
@@ -88,6 +94,9 @@ def check(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
     taken: dict[int, str] = {}
     for name, settlement in config.settlement.items():
         yield from _distinct(taken, settlement.chain_id, ("settlement", name))
+    for name, layer in config.availability.items():
+        if isinstance(layer, EthereumBlobsAvailability):
+            yield from _carried(layer, config, ("availability", name))
     for name, rollup in config.rollup.items():
         here = ("rollup", name)
         yield from _distinct(taken, config.chain_id(name), here)
@@ -96,6 +105,7 @@ def check(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
             yield from _reference(rollup.settlement, config.settlement, "settlement", here)
             yield from _settled(rollup, here)
             yield from _attested(rollup, config, here)
+            yield from _settled_beside_its_data(rollup, config, here)
         else:
             yield from _sovereign(rollup, here)
 
@@ -135,6 +145,21 @@ def _attested(rollup: RollupConfig, config: StackConfig, here: Path_) -> Iterato
     if isinstance(config.availability.get(rollup.availability), CelestiaAvailability):
         message = f"settlement needs attestations of a DA chain's whole history, which {rollup.availability} does not give"
         yield (*here, "settlement"), message, 'leave settlement out (sovereign), or use a DA layer of kind = "square"'
+
+
+def _carried(layer: EthereumBlobsAvailability, config: StackConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:
+    """Blobs travel with transactions of a chain that carries them."""
+    yield from _reference(layer.settlement, config.settlement, "settlement", here)
+    if isinstance(config.settlement.get(layer.settlement), EmbeddedSettlement):
+        message = f"[settlement.{layer.settlement}] is an embedded chain, and those carry no blobs"
+        yield (*here, "settlement"), message, 'name one with kind = "ethereum"'
+
+
+def _settled_beside_its_data(rollup: RollupConfig, config: StackConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:
+    layer = config.availability.get(rollup.availability)
+    if isinstance(layer, EthereumBlobsAvailability) and rollup.settlement != layer.settlement:
+        message = f'settlement = "{rollup.settlement}", but [availability.{rollup.availability}] lies on {layer.settlement}'
+        yield (*here, "settlement"), message, f'settle on "{layer.settlement}": no other contract sees these blobs'
 
 
 def _sovereign(rollup: RollupConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:

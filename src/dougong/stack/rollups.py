@@ -1,6 +1,6 @@
 """A rollup of a stack: sequencer, batcher and proposer over its DA layer and its settlement.
 
-    context.supervisor.add("alpha", "opening", partial(open_rollup, context, "alpha", square, base, closing))
+    context.supervisor.add("alpha", "opening", partial(open_rollup, context, "alpha", layer, base, closing))
 
 Opening is a supervised service of the rollup's own group: what it adds runs beside it, and what it meets (a corrupt store, a
 settlement node that is away) is this rollup's affair alone.
@@ -16,42 +16,35 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from dougong._native import Evm
-from dougong.availability.celestia import CelestiaClient
-from dougong.availability.client import SquareClient
 from dougong.crypto.hashing import sha256
-from dougong.errors import ConfigError, StoreCorrupt
+from dougong.errors import StoreCorrupt
+from dougong.interfaces import DataAvailability
 from dougong.rpc.ethereum import EthereumApi
 from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig
 from dougong.services.batches import PublishedBlocks
 from dougong.services.chain import RollupChain
-from dougong.services.fixing import SettledFix
 from dougong.services.follower import FOLLOWER_TABLES, Follower
 from dougong.services.inbox import Inbox
 from dougong.services.journal import Journal
 from dougong.services.needed import NeededHeights
 from dougong.services.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
-from dougong.services.publishing import SubmitThenFix
 from dougong.services.sequencer import Sequencer, SequencerConfig
 from dougong.services.sources import BatchSource, SettledSource, SovereignSource
 from dougong.services.supervisor import Supervisor
 from dougong.services.threads import in_thread
-from dougong.settlement.client import SettlementClient
 from dougong.settlement.encoding import RollupConfig as Registration
-from dougong.stack.celestia import CelestiaNetwork
-from dougong.stack.config import CelestiaAvailability, RollupConfig
+from dougong.stack.config import RollupConfig
 from dougong.stack.context import Context
 from dougong.stack.events import Event
 from dougong.stack.genesis import SPEC_VERSION
+from dougong.stack.layers import Layer, Place
 from dougong.stack.settlements import SettlementChain
-from dougong.stack.squares import AttestedSquare, Square
 from dougong.stack.trust import RollupTrust
 from dougong.store import Store
 from dougong.types import Namespace
 
 __all__ = ["open_rollup"]
 
-SHARE_ROOM = 450  # bytes of a blob that a share surely holds
-MAX_BLOB_BYTES = 1_500_000
 SETTLEMENT_POLL_S = 0.2
 
 
@@ -67,22 +60,12 @@ class _Ground:
     chain: RollupChain
     journal: Journal
     store: Store
-    layer: Square | CelestiaNetwork
+    layer: Layer
     registry: CollectorRegistry
 
     @property
     def namespace(self) -> Namespace:
         return Namespace.user(self.name.encode())
-
-
-@dataclass(frozen=True, slots=True)
-class _Settled:
-    """A rollup's place on its settlement chain."""
-
-    base: SettlementChain
-    client: SettlementClient
-    attested: AttestedSquare
-    rollup_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +85,7 @@ class _Services:
 
 
 async def open_rollup(
-    context: Context, name: str, layer: Square | CelestiaNetwork, base: SettlementChain | None, closing: AsyncExitStack
+    context: Context, name: str, layer: Layer, base: SettlementChain | None, closing: AsyncExitStack
 ) -> RollupTrust:
     """Opens the stores, registers the rollup if need be, serves it at /name and adds its services. Whole or not at all: what it
     opened before an error is closed again; after success it closes with `closing`. Returns what a node must know of it."""
@@ -129,7 +112,7 @@ async def open_rollup(
     return trust
 
 
-async def _open_ground(context: Context, name: str, layer: Square | CelestiaNetwork, opened: AsyncExitStack) -> _Ground:
+async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncExitStack) -> _Ground:
     home = context.disk.home("rollup", name)
     genesis = json.dumps(json.loads(context.documents.rollup[name])["evm"])
     evm = await in_thread(Evm, str(home / "evm"), genesis)
@@ -142,17 +125,14 @@ async def _open_ground(context: Context, name: str, layer: Square | CelestiaNetw
     return _Ground(context, name, context.config.rollup[name], home, evm, chain, journal, store, layer, CollectorRegistry())
 
 
-async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack) -> _Settled:
+async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack) -> Place:
     context, config, name = ground.context, ground.config, ground.name
-    layer = ground.layer
-    if isinstance(layer, CelestiaNetwork):  # refused when stack.toml is read
-        raise ConfigError(f"{name} cannot be settled: {layer.name} has no attestations", remedy="leave settlement out")
-    attested = await layer.attested_on(base, shared)
+    attestations = await ground.layer.attestations_on(base, shared)
     proposer = context.keys.account(f"proposer.{name}").address
     registration = Registration(
         namespace=ground.namespace,
-        attestations=attested.attestations.contract,
-        da_id=layer.da_id,
+        attestations=attestations,
+        da_id=ground.layer.da_id,
         sequencer=context.keys.account(f"sequencer.{name}").address,
         verifier=await base.deployment.verifier(name, proposer, config.window),
         genesis_state=ground.evm.genesis_hash,
@@ -167,10 +147,10 @@ async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack
             f"rollup {rollup_id} on {base.name} was registered with another genesis than {name}'s",
             remedy="restore data_dir/deployment, or start anew with another data_dir",
         )
-    return _Settled(base, client, attested, rollup_id)
+    return Place(base, client, rollup_id)
 
 
-async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
+async def _compose(ground: _Ground, settled: Place | None) -> _Services:
     context, config, name = ground.context, ground.config, ground.name
     inbox = None
     if settled is not None:
@@ -182,16 +162,17 @@ async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
         ground.journal,
         SequencerConfig(
             block_time=config.block_time_ms / 1000,
-            max_block_bytes=_blob_limit(context, config) * 9 // 10,  # any block fits a blob, even an incompressible one
+            max_block_bytes=ground.layer.max_blob_bytes * 9 // 10,  # any block fits a blob, even an incompressible one
             ignore_senders=ignored,
         ),
         name=name,
         registry=ground.registry,
         log=context.log,
     )
-    da = await _publisher(ground)
+    role = f"sequencer.{name}"
+    da = await ground.layer.publisher(role)
     published = PublishedBlocks(ground.journal.inbox_accumulator, ground.journal.set_inbox)
-    source, fix = _source(ground, settled, da)
+    source = _source(ground, settled, da)
     follower = await Follower.open(
         ground.chain,
         source,
@@ -206,54 +187,27 @@ async def _compose(ground: _Ground, settled: _Settled | None) -> _Services:
         follower,
         published,
         ground.store,
-        SubmitThenFix(da, ground.namespace, da.address, fix=fix, budget=config.blob_budget),
-        BatcherConfig(interval=config.batch_interval_ms / 1000, max_blob_bytes=_blob_limit(context, config)),
+        ground.layer.publishing(role, ground.namespace, settled, budget=config.blob_budget),
+        BatcherConfig(interval=config.batch_interval_ms / 1000, max_blob_bytes=ground.layer.max_blob_bytes),
         name=name,
         registry=ground.registry,
         log=context.log,
     )
     proposer = None if settled is None else await _proposer(ground, settled, follower)
-    if isinstance(ground.layer, Square):
-        ground.layer.set_floor(name, NeededHeights(da, follower, published, proposer).lowest)
+    ground.layer.set_floor(name, NeededHeights(da, follower, published, proposer).lowest)
     return _Services(inbox, sequencer, batcher, proposer)
 
 
-async def _publisher(ground: _Ground) -> SquareClient | CelestiaClient:
-    """Who publishes the rollup's batches. On a chain of this stack, its account is funded."""
-    role = f"sequencer.{ground.name}"
-    return await ground.layer.funded(role) if isinstance(ground.layer, Square) else ground.layer.client(role)
-
-
-def _source(
-    ground: _Ground, settled: _Settled | None, da: SquareClient | CelestiaClient
-) -> tuple[BatchSource, SettledFix | None]:
-    """Where the rollup's batches are read from, and how they get there."""
+def _source(ground: _Ground, settled: Place | None, da: DataAvailability) -> BatchSource:
+    """Where the rollup's batches are read from."""
     da_id, namespace = ground.layer.da_id, ground.namespace
     if settled is None:
-        return SovereignSource(da, da_id=da_id, namespace=namespace, sequencer=da.address), None
-    rollup_id, attested = settled.rollup_id, settled.attested
-    fix = SettledFix(
-        settled.client,
-        attested.attestations,
-        da,
-        attested.history,
-        rollup_id=rollup_id,
-        poll_s=SETTLEMENT_POLL_S,
-        log=ground.context.log,
-    )
-    attested.wanted.append(fix)
-    return SettledSource(settled.client, da, rollup_id=rollup_id, da_id=da_id, namespace=namespace), fix
+        signer = ground.layer.signer(f"sequencer.{ground.name}")
+        return SovereignSource(da, da_id=da_id, namespace=namespace, sequencer=signer)
+    return SettledSource(settled.client, da, rollup_id=settled.rollup_id, da_id=da_id, namespace=namespace)
 
 
-def _blob_limit(context: Context, config: RollupConfig) -> int:
-    """A blob that fits well into a square, other rollups' beside it."""
-    layer = context.config.availability[config.availability]
-    if isinstance(layer, CelestiaAvailability):
-        return layer.max_blob_bytes
-    return min(MAX_BLOB_BYTES, layer.max_square_size**2 * SHARE_ROOM * 3 // 4)
-
-
-async def _proposer(ground: _Ground, settled: _Settled, follower: Follower) -> Proposer:
+async def _proposer(ground: _Ground, settled: Place, follower: Follower) -> Proposer:
     context, name = ground.context, ground.name
     return await Proposer.open(
         settled.base.client(context, f"proposer.{name}"),

@@ -28,13 +28,15 @@ from dougong.rpc.protocol import Methods
 from dougong.rpc.server import RpcServer
 from dougong.rpc.throttle import ClientLimits
 from dougong.services.supervisor import ServiceState, ServiceStatus, Supervisor
+from dougong.stack.blobs import Blobs, open_blobs
 from dougong.stack.celestia import CelestiaNetwork, open_celestia
-from dougong.stack.config import CelestiaAvailability, StackConfig
+from dougong.stack.config import CelestiaAvailability, EthereumBlobsAvailability, StackConfig
 from dougong.stack.context import Context
 from dougong.stack.disk import Disk
 from dougong.stack.events import Event, Report
 from dougong.stack.genesis import settle_genesis
 from dougong.stack.keys import Keyring
+from dougong.stack.layers import Layer
 from dougong.stack.metrics import Metrics
 from dougong.stack.parts import SquareParts
 from dougong.stack.rollups import open_rollup
@@ -57,7 +59,7 @@ class Stack:
         self._report = context.report
         self.context = replace(context, report=self._note)
         self.facts: dict[str, dict[str, object]] = {}
-        self._layers: dict[str, Square | CelestiaNetwork] = {}
+        self._layers: dict[str, Layer] = {}
         self._urls: dict[str, str] = {}
         self._settlements: dict[str, SettlementChain] = {}
         self._rollups: dict[str, RollupTrust] = {}
@@ -112,17 +114,23 @@ class Stack:
             )
             for name, base in self._settlements.items()
         }
-        squares = {name: layer.da_id.hex() for name, layer in self._layers.items() if isinstance(layer, Square)}
-        networks = {name: layer.trust() for name, layer in self._layers.items() if isinstance(layer, CelestiaNetwork)}
-        return Trust(availability=squares, settlement=settlements, rollup=self._rollups, celestia=networks)
+        layers = self._layers.items()
+        return Trust(
+            availability={name: layer.da_id.hex() for name, layer in layers if isinstance(layer, Square)},
+            settlement=settlements,
+            rollup=self._rollups,
+            celestia={name: layer.trust() for name, layer in layers if isinstance(layer, CelestiaNetwork)},
+            blobs={name: layer.trust() for name, layer in layers if isinstance(layer, Blobs)},
+        )
 
     # --- coming up --------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Adds the opening of every chain whose ground is up."""
         config = self.context.config
-        for name in config.availability:
-            self._open(name, partial(self._open_layer, name))
+        for name, layer in config.availability.items():
+            if not isinstance(layer, EthereumBlobsAvailability) or layer.settlement in self._settlements:
+                self._open(name, partial(self._open_layer, name))
         for name in config.settlement:
             self._open(name, partial(self._open_settlement, name))
         for name, rollup in config.rollup.items():
@@ -138,6 +146,9 @@ class Stack:
         config = self.context.config.availability[name]
         if isinstance(config, CelestiaAvailability):
             self._layers[name] = await open_celestia(self.context, name, config, self._closing)
+        elif isinstance(config, EthereumBlobsAvailability):
+            base = self._settlements[config.settlement]
+            self._layers[name] = await open_blobs(self.context, name, config, base, self._closing)
         else:
             self._layers[name] = await open_square(self.context, name, config, self._closing)
         self.begin()

@@ -27,8 +27,10 @@ from dougong.rpc.celestia import NO_TOKEN, CelestiaApi, CelestiaServer, allowed_
 from dougong.rpc.node import availability_methods, chain_health, consensus_methods, fraud_proof_methods
 from dougong.services.archiving import ArchiveService, Floor, Window
 from dougong.services.attesting import AttestorService, DataRootHistory
+from dougong.services.batches import Publish
 from dougong.services.fixing import SettledFix
 from dougong.services.fraud_proofs import FRAUD_TABLES, FraudProofs
+from dougong.services.publishing import SubmitThenFix
 from dougong.services.relayer import Relayer, RelayerConfig
 from dougong.services.threads import in_thread
 from dougong.settlement.attestations import AttestationsClient
@@ -36,13 +38,18 @@ from dougong.stack.attestors import open_attestors
 from dougong.stack.config import SquareAvailability, host_and_port
 from dougong.stack.context import Context
 from dougong.stack.events import Event
+from dougong.stack.layers import Place
 from dougong.stack.parts import HONEST
 from dougong.stack.settlements import SettlementChain
 from dougong.store import Store
 from dougong.types import Attestor as AttestorKey
+from dougong.types import Namespace
 
 __all__ = ["AttestedSquare", "Square", "open_square", "token_role"]
 
+SHARE_ROOM = 450  # bytes of a blob that a share surely holds
+MAX_BLOB_BYTES = 1_500_000
+FIX_POLL_S = 0.2
 ATTESTOR_POWER = 10
 ROLE_UTIA = 10**12  # a million TIA
 ATTEST_EVERY_S = 30.0  # where nobody waits; a batcher that waits is served at once
@@ -61,10 +68,19 @@ class AttestedSquare:
 
 
 class Square:
-    """One DA chain in this process."""
+    """One DA chain in this process: a `Layer`."""
 
-    def __init__(self, context: Context, name: str, genesis: Genesis, layer: SquareLayer, proofs: FraudProofs) -> None:
+    def __init__(
+        self,
+        context: Context,
+        name: str,
+        config: SquareAvailability,
+        genesis: Genesis,
+        layer: SquareLayer,
+        proofs: FraudProofs,
+    ) -> None:
         self._context = context
+        self._width = config.max_square_size
         self.name = name
         self.da_id = genesis.hash
         self.first_height = 1
@@ -79,7 +95,7 @@ class Square:
         self._paying = asyncio.Lock()
         self._publishers: dict[str, bytes] = {}
 
-    async def funded(self, role: str) -> SquareClient:
+    async def publisher(self, role: str) -> SquareClient:
         """The client of an account that publishes, once it can pay."""
         await self.fund(role)
         return self.client(role)
@@ -109,6 +125,14 @@ class Square:
         }
         return {**prices, "balances": balances}
 
+    @property
+    def max_blob_bytes(self) -> int:
+        """A blob that fits well into a square, other rollups' beside it."""
+        return min(MAX_BLOB_BYTES, self._width * self._width * SHARE_ROOM * 3 // 4)
+
+    def signer(self, role: str) -> bytes:
+        return self.client(role).address
+
     def client(self, role: str) -> SquareClient:
         """The layer for one account. One client a role: it counts the account's sequence."""
         return self.layer.client(self._context.keys.account(role))
@@ -120,6 +144,26 @@ class Square:
     def set_floor(self, rollup: str, floor: Floor) -> None:
         """Called once a rollup can say which heights it may yet need."""
         self._floors[rollup] = floor
+
+    async def attestations_on(self, settlement: SettlementChain, closing: AsyncExitStack) -> bytes:
+        return (await self.attested_on(settlement, closing)).attestations.contract
+
+    def publishing(self, role: str, namespace: Namespace, place: Place | None, *, budget: int | None) -> Publish:
+        da = self.client(role)
+        fix = None
+        if place is not None:
+            attested = self._attested[place.base.name]
+            fix = SettledFix(
+                place.client,
+                attested.attestations,
+                da,
+                attested.history,
+                rollup_id=place.rollup_id,
+                poll_s=FIX_POLL_S,
+                log=self._context.log,
+            )
+            attested.wanted.append(fix)
+        return SubmitThenFix(da, namespace, da.address, fix=fix, budget=budget)
 
     async def attested_on(self, settlement: SettlementChain, closing: AsyncExitStack) -> AttestedSquare:
         """Deploys the attestations contract and starts attestor and relayer, once for each settlement chain."""
@@ -182,7 +226,7 @@ async def open_square(context: Context, name: str, config: SquareAvailability, c
         context.supervisor.add(name, "celestia api", celestia.run)
         facts["celestia"] = celestia.url
     context.report(Event("chain", name, facts))
-    square = Square(context, name, genesis, layer, proofs)
+    square = Square(context, name, config, genesis, layer, proofs)
     registry = CollectorRegistry()
     archiving = ArchiveService(
         layer,

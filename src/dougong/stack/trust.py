@@ -11,13 +11,13 @@ Addresses and hashes are hexadecimal without 0x.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from dougong.errors import ConfigError, NotFound
 
-__all__ = ["CelestiaTrust", "RollupTrust", "SettlementTrust", "Trust", "read_trust"]
+__all__ = ["BlobsTrust", "CelestiaTrust", "RollupTrust", "SettlementTrust", "Trust", "read_trust"]
 
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Address = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
@@ -25,6 +25,15 @@ Address = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class BlobsTrust(_Table):
+    """Blobs of an Ethereum chain, whose consensus is not checked here. `url` answers its JSON-RPC, `beacon_url` has its blobs."""
+
+    chain_id: int
+    url: str
+    beacon_url: str
+    confirmations: Literal["finalized", "safe"] | int
 
 
 class SettlementTrust(_Table):
@@ -58,13 +67,15 @@ class CelestiaTrust(_Table):
 
 
 class Trust(_Table):
-    """`peers`: URLs of other stacks' APIs that serve the same DA chains; hints, which need no trust."""
+    """`availability`: the genesis hash of each DA chain of squares; other DA layers stand in tables of their own. `peers`: URLs
+    of other stacks' APIs that serve the same DA chains; hints, which need no trust."""
 
     availability: dict[str, Hash]
     settlement: dict[str, SettlementTrust]
     rollup: dict[str, RollupTrust]
     peers: tuple[Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2_048)], ...] = ()
     celestia: dict[str, CelestiaTrust] = {}
+    blobs: dict[str, BlobsTrust] = {}
 
 
 def read_trust(path: Path) -> Trust:

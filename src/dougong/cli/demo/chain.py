@@ -24,6 +24,7 @@ T = TypeVar("T")
 BATCH, IN_FLIGHT = 50, 2
 ALREADY_KNOWN = "already known"  # what Ethereum nodes say of a transaction that they hold
 POLL_S = 0.1
+ALREADY_KNOWN = "already known"
 
 
 class Chain:
