@@ -160,6 +160,7 @@ def test_buffers_are_taken_and_lent(make: Callable[[bytes], bytearray | memoryvi
     present = bytes(n % WIDTH % 2 for n in range(len(CELLS)))
     holes = b"".join(cell if there else b"\xee" * 512 for cell, there in zip(CELLS, present, strict=True))
     repaired = ServedSquare.repair(SERVED.header, make(holes), present)
+    assert isinstance(repaired.extended, ExtendedSquare)
     assert memoryview(repaired.extended) == whole
     with pytest.raises(NotEnoughShares):
         ServedSquare.repair(SERVED.header, make(whole), bytes(len(CELLS)))
