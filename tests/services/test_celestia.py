@@ -16,9 +16,10 @@ import httpx
 import pytest
 
 import dougong.availability
-from dougong.availability import share_commitment
+from dougong.availability import account_address, share_commitment
 from dougong.availability.celestia import CelestiaClient, CelestiaNode, CelestiaOptions
 from dougong.availability.celestia.shapes import nmt_proof_json
+from dougong.codec import bech32
 from dougong.consensus.commit import Commit
 from dougong.consensus.light import LightOptions, TrustedHeader
 from dougong.errors import InvalidBlob, InvalidHeader, InvalidProof, NotFound, Rejected, Unavailable, Underpaid
@@ -27,7 +28,7 @@ from dougong.services.celestia import HEADER_TABLES, VerifiedHeaders
 from dougong.store import Store
 from dougong.testing import check_availability
 from dougong.types import Blob, Namespace, Placement
-from tests.rpc.celestia.world import CHAIN_ID, World, running
+from tests.rpc.celestia.world import ACCOUNT, CHAIN_ID, World, running
 
 NAMESPACE = Namespace.user(b"rollup")
 LIMIT = 60_000
@@ -70,8 +71,10 @@ async def start_of(world: World, height: int = 1) -> TrustedHeader:
 
 
 @asynccontextmanager
-async def scene(folder: Path, *, level: str = "write", options: CelestiaOptions | None = None) -> AsyncIterator[Scene]:
-    async with running(folder) as world:
+async def scene(
+    folder: Path, *, level: str = "write", options: CelestiaOptions | None = None, market: dict[str, object] | None = None
+) -> AsyncIterator[Scene]:
+    async with running(folder, market=market) as world:
         liar = Liar()
         async with CelestiaNode(world.url, world.token(level), attempts=2, transport=liar) as node:
             headers = VerifiedHeaders(node, await start_of(world))
@@ -378,3 +381,30 @@ async def test_the_commitment_that_the_client_sends_is_the_blobs(lying: Scene) -
     await lying.da.submit(blob)
     sent = next(params for method, params in lying.liar.asked if method == "blob.Submit")[0][0]
     assert base64.b64decode(sent["commitment"]) == share_commitment(blob)
+
+
+async def test_a_chain_that_charges_is_paid_through_the_api(tmp_path: Path) -> None:
+    funds, floor = 10_000_000, 4_000_000  # 0.004 utia for a unit of gas
+    holder = account_address(ACCOUNT.public_key)
+    market: dict[str, object] = {"min_base_fee": floor, "accounts": {bech32.encode("celestia", holder): funds}}
+    async with scene(tmp_path, options=CelestiaOptions(LIMIT), market=market) as found:
+        blob = Blob(NAMESPACE, b"x" * 1_000)
+        quote = await found.da.quote(1_000)
+        await found.da.submit(blob, budget=quote.price)
+        left = int((await found.node.call("state.Balance"))["amount"])
+        assert funds - quote.price <= left < funds, "at most the quote was paid"
+        cheap = CelestiaClient(found.node, VerifiedHeaders(found.node, await start_of(found.world)), found.da.address)
+        with pytest.raises(Underpaid):
+            await cheap.submit(blob, budget=quote.price - 1)
+        tight = CelestiaOptions(LIMIT, Fraction(1, 10**6), Fraction(1, 10**5))
+        cheap = CelestiaClient(found.node, VerifiedHeaders(found.node, await start_of(found.world)), found.da.address, tight)
+        with pytest.raises(Underpaid, match="exceeds max gas price") as underpaid:
+            await cheap.submit(blob)
+        assert underpaid.value.wanted > 0
+        assert int((await found.node.call("state.Balance"))["amount"]) == left, "what was refused costs nothing"
+
+
+async def test_an_account_without_money_is_told_so(tmp_path: Path) -> None:
+    async with scene(tmp_path, options=CelestiaOptions(LIMIT), market={"min_base_fee": 4_000_000}) as found:
+        with pytest.raises(Underpaid, match="insufficient funds"):
+            await found.da.submit(Blob(NAMESPACE, b"x"))

@@ -84,11 +84,17 @@ async def calling(world: World, level: str = "admin") -> AsyncIterator[Caller]:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, limits: CelestiaLimits | None = None, without_token: Permissions = NO_TOKEN, block_time: float = 0.05
+    folder: Path,
+    *,
+    limits: CelestiaLimits | None = None,
+    without_token: Permissions = NO_TOKEN,
+    block_time: float = 0.05,
+    market: dict[str, object] | None = None,
 ) -> AsyncIterator[World]:
     validators = [Validator(VALIDATOR.public_key, 1)]
     started = time.time_ns() - 10**9
-    genesis = Genesis.create(CHAIN_ID, started, validators, app_state={"max_square_size": WIDTH, "max_tx_bytes": 1 << 20})
+    app_state = {"max_square_size": WIDTH, "max_tx_bytes": 1 << 20, **(market or {})}
+    genesis = Genesis.create(CHAIN_ID, started, validators, app_state=app_state)
     app = await SquareApplication.open(folder / "app")
     chain = await Solo.open(folder / "chain", genesis, VALIDATOR, app, SoloOptions(block_time=block_time))
     layer = SquareLayer(chain, app)

@@ -31,7 +31,7 @@ T = TypeVar("T")
 SUBMIT_SECONDS = 180.0  # a submission returns when its block is there
 _ABSENT = ("not found", "from the future", "is below tail", "height is equal to 0", "syncing in progress", "out of bounds")
 _OPEN = ("deadline exceeded", "timed out", "timeout", "context canceled", "connection", "evicted", "try again")
-_TOO_CHEAP = ("exceeds max gas price", "insufficient fee", "insufficient gas price")
+_TOO_CHEAP = ("exceeds max gas price", "insufficient fee", "insufficient gas price", "insufficient funds")
 
 
 class CelestiaNode:

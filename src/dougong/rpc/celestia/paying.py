@@ -15,7 +15,7 @@ from dougong.availability.blob_tx import ADDRESS_PREFIX
 from dougong.availability.celestia.gas import DEFAULT_MAX_GAS_PRICE, fee, gas_estimate
 from dougong.availability.celestia.values import read_integer, read_object
 from dougong.codec import bech32
-from dougong.errors import InvalidInput
+from dougong.errors import InvalidInput, Underpaid
 from dougong.rpc.celestia.node import Node, Published, failure
 from dougong.rpc.protocol import Param
 from dougong.types import Blob
@@ -23,6 +23,8 @@ from dougong.types import Blob
 __all__ = ["TX_CONFIG", "TxConfig", "publish"]
 
 DEFAULT_KEY_NAMES = ("", "my_celes_key")
+PRICE_TOO_HIGH = "state: estimated gas price exceeds max gas price in tx config"
+NO_MONEY = "insufficient funds"
 MAX_GAS = 1 << 53
 MAX_PRICE = 10**9
 
@@ -76,4 +78,9 @@ async def publish(node: Node, blobs: Sequence[Blob], config: TxConfig) -> Publis
         raise failure("no blobs were given")
     if config.signer not in (None, account.address):
         raise failure("signer_address is not this node's account")
-    return await account.publish(blobs, budget=config.budget(blobs))
+    budget = config.budget(blobs)
+    try:
+        return await account.publish(blobs, budget=budget)
+    except Underpaid as error:
+        words = PRICE_TOO_HIGH if error.wanted > budget else NO_MONEY
+        raise failure(f"{words}: {error}") from error
