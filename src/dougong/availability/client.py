@@ -60,6 +60,10 @@ class SquareClient:
     async def sample(self, height: int, row: int, column: int) -> SquareCell:
         return await self._layer.sample(height, row, column)
 
+    async def cells(self, height: int, places: Sequence[tuple[int, int]]) -> list[SquareCell | None]:
+        """Cells by (row, column)."""
+        return [await self._layer.sample(height, row, column) for row, column in places]
+
     async def axis_cells(self, height: int, axis: int, index: int) -> Sequence[SquareCell]:
         return await self._layer.axis_cells(height, axis, index)
 

@@ -141,6 +141,27 @@ def auth(
     command(level, stack, chain, seconds)
 
 
+attacks = typer.Typer(help="Attack a stack of your own, and see who notices.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(attacks, name="attack")
+Keep = Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Leave the stacks' data there.")]
+
+
+@attacks.command()
+def withhold(keep: Keep = None, as_json: Json = False) -> None:
+    """A DA chain's producer signs a block and withholds its data."""
+    from dougong.cli.attack import attack
+
+    attack("withhold", keep=keep, as_json=as_json)
+
+
+@attacks.command("bad-encoding")
+def bad_encoding(keep: Keep = None, as_json: Json = False) -> None:
+    """A DA chain's producer signs a square that is no codeword."""
+    from dougong.cli.attack import attack
+
+    attack("bad-encoding", keep=keep, as_json=as_json)
+
+
 @app.command()
 def pay(
     recipient: Annotated[str, typer.Argument(metavar="TO", help="A role of this stack, such as sequencer.alpha, or celestia1….")],

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dougong.cli.ending import run
+from dougong.cli.logs import make_log
 from dougong.cli.output import print_json
 from dougong.errors import ConfigError, NotFound
 from dougong.services.light_node import LightConfig
@@ -52,6 +53,7 @@ def verify_command(
     with tempfile.TemporaryDirectory(prefix="dougong-verify-") as folder:
         findings = run(_light_once(url, trust, Path(folder), sampling.config()))
     report(findings, as_json=as_json)
+    refuse(findings)
 
 
 def light_node_command(
@@ -69,7 +71,9 @@ def light_node_command(
     url, trust = locate(stack, api, trust_file, peers)
     config = sampling.config()
     if once:
-        report(run(_light_once(url, trust, folder, config)), as_json=as_json)
+        findings = run(_light_once(url, trust, folder, config))
+        report(findings, as_json=as_json)
+        refuse(findings)
     else:
         run(_light_follow(url, trust, folder, config, as_json=as_json))
 
@@ -117,10 +121,19 @@ def report(findings: LightFindings, *, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for line in findings.verified:
         console.print(f"[green]checked[/]  {line}")
+    for refused in findings.refused:
+        for line in refused.lines:
+            console.print(f"[red]refused[/]  {line}")
     for line in findings.trusted:
         console.print(f"[yellow]trusted[/]  {line}")
     spent = ", ".join(f"{square.bytes_received:,} bytes in {square.seconds:.2f} s" for square in findings.squares)
     console.print(f"sampling took {spent}")
+
+
+def refuse(findings: LightFindings) -> None:
+    """Raises what makes a DA chain refused: what is built on it must not be used."""
+    for refused in findings.refused:
+        raise refused.error
 
 
 def _facts(findings: LightFindings) -> dict[str, object]:
@@ -142,18 +155,19 @@ def _facts(findings: LightFindings) -> dict[str, object]:
             for settlement in settlements
             for found in settlement.rollups
         },
+        "refused": [line for refused in findings.refused for line in refused.lines],
         "verified": findings.verified,
         "trusted": findings.trusted,
     }
 
 
 async def _light_once(url: str, trust: Trust, folder: Path, config: LightConfig) -> LightFindings:
-    async with light_check(url, trust, folder, config) as check:
+    async with light_check(url, trust, folder, config, log=make_log(folder / "log.jsonl")) as check:
         return await check()
 
 
 async def _light_follow(url: str, trust: Trust, folder: Path, config: LightConfig, *, as_json: bool) -> None:
-    async with light_check(url, trust, folder, config) as check:
+    async with light_check(url, trust, folder, config, log=make_log(folder / "log.jsonl")) as check:
         while True:
             findings = await check()
             if as_json:
@@ -162,6 +176,7 @@ async def _light_follow(url: str, trust: Trust, folder: Path, config: LightConfi
                 print(
                     ", ".join(f"{square.chain_id}: {square.height} blocks, {square.cells} cells" for square in findings.squares)
                 )
+            refuse(findings)
             await asyncio.sleep(FOLLOW_S)
 
 

@@ -13,7 +13,6 @@ Spec: docs/spec/bad-encoding.md.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -26,7 +25,6 @@ from dougong.types import BadEncodingProof, SquareCell, SquareHeader
 
 __all__ = ["SquareSource", "inspect"]
 
-CELLS_AT_ONCE = 32
 MOST_WITHHELD_AXES = 8  # before single cells are asked for instead
 
 
@@ -45,7 +43,9 @@ class SquareSource(Protocol):
         """The second half of a row (`axis` 0) or column (1), each cell under the root of the axis that crosses."""
         ...
 
-    async def sample(self, height: int, row: int, column: int) -> SquareCell: ...
+    async def cells(self, height: int, places: Sequence[tuple[int, int]]) -> list[SquareCell | None]:
+        """Cells by (row, column), each under either of its roots; None where nobody shows one."""
+        ...
 
 
 async def inspect(
@@ -104,9 +104,10 @@ async def _rebuild(da: SquareSource, header: SquareHeader) -> Sequence[bytes]:
     for top in (0, k):
         for left in (0, k):
             places = [(row, column) for row in range(top, top + k) for column in range(left, left + k)]
-            for cell in await _cells(da, header.height, places):
-                proven.append(cell)
-                known[cell.row * width + cell.column] = cell.share
+            for cell in await da.cells(header.height, places):
+                if cell is not None:
+                    proven.append(cell)
+                    known[cell.row * width + cell.column] = cell.share
             try:
                 return (await in_thread(ServedSquare.repair, header, known)).original()
             except NotEnoughShares as error:
@@ -117,18 +118,3 @@ async def _rebuild(da: SquareSource, header: SquareHeader) -> Sequence[bytes]:
                 raise BadBlock(proof) from error
     assert missing is not None, "there are four quadrants"
     raise missing
-
-
-async def _cells(da: SquareSource, height: int, places: Sequence[tuple[int, int]]) -> list[SquareCell]:
-    """Those that come."""
-    free = asyncio.Semaphore(CELLS_AT_ONCE)
-
-    async def one(row: int, column: int) -> SquareCell | None:
-        async with free:
-            try:
-                return await da.sample(height, row, column)
-            except (Unavailable, InvalidInput):
-                return None
-
-    found = await asyncio.gather(*(one(row, column) for row, column in places))
-    return [cell for cell in found if cell is not None]

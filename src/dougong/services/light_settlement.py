@@ -26,6 +26,7 @@ from dougong._native import HeaderInfo
 from dougong.codec.timestamp import NANOSECONDS, format_time
 from dougong.errors import Divergence, InvalidProof
 from dougong.net.jsonrpc import JsonRpc, quantity
+from dougong.services.deception import Deception, deception
 from dougong.services.derivation import accumulate_batches, fold_messages
 from dougong.services.light_node import LightNode
 from dougong.services.settled_storage import EmbeddedChain, SettledStorage
@@ -121,6 +122,11 @@ class SettlementCheck:
         return SettlementReport(
             header.number, header.hash, header.state_root, attested, tuple(findings), tuple(verified), tuple(trusted)
         )
+
+    async def deception(self, refused: int, rollups: Sequence[RollupCheck]) -> Deception:
+        """What settlement holds of the DA chain from block `refused` on, where the light node refuses it."""
+        known = [(rollup.name, rollup.rollup_id) for rollup in rollups]
+        return await deception(self._storage, self._settlement, self._attestations_contract, refused, known)
 
     # --- attestations -------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -45,7 +46,7 @@ from dougong.services.fraud_watch import FraudWatch
 from dougong.services.peers import GARBAGE, PEER_TABLE, Peer, PeerConfig, PeerSet
 from dougong.services.rejections import REJECTED_TABLE, Rejections
 from dougong.services.remote_account import RemoteAccount
-from dougong.services.sampler import check_axis_cells, check_cell
+from dougong.services.sampler import check_axis_cells, check_cell, check_cells
 from dougong.services.threads import in_thread
 from dougong.store import Store
 from dougong.types import (
@@ -68,6 +69,7 @@ _KEPT_HEADERS = 512
 _HIGHEST = 1 << 63
 _HEADERS_AT_A_TIME = 16  # of 2k row and column roots each
 _WHOLE_SQUARE_S = 60.0
+_CELLS_AT_A_TIME = 64
 _WITNESSES = 2
 
 
@@ -283,6 +285,24 @@ class RemoteSquare:
             return cell
 
         return await self._ask(height, verified)
+
+    async def cells(self, height: int, places: Sequence[tuple[int, int]]) -> list[SquareCell | None]:
+        """Many cells, each from the first peer that shows it; None where none does."""
+        header = await self.header(height)
+        found: dict[tuple[int, int], SquareCell] = {}
+
+        async def verified(node: NodeClient) -> None:
+            missing = [place for place in places if place not in found]
+            for start in range(0, len(missing), _CELLS_AT_A_TIME):
+                part = missing[start : start + _CELLS_AT_A_TIME]
+                answers = await node.cells(height, part)
+                await in_thread(check_cells, header, part, answers)
+                found.update((place, cell) for place, cell in zip(part, answers, strict=True) if cell is not None)
+
+        for peer in self.peers.order():
+            with suppress(Unavailable, InvalidInput, Rejected):
+                await self.peers.attempt(peer, verified, timeout_s=_WHOLE_SQUARE_S)
+        return [found.get(place) for place in places]
 
     async def axis_cells(self, height: int, axis: int, index: int) -> Sequence[SquareCell]:
         """The second half of a row (`axis` 0) or column (1), each cell under the root of the axis that crosses."""

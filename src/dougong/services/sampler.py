@@ -19,7 +19,7 @@ from dougong.net.node import NodeClient
 from dougong.services.peers import FINAL, Peer, PeerSet
 from dougong.types import SquareCell, SquareHeader
 
-__all__ = ["Place", "Sampler", "check_axis_cells", "check_cell"]
+__all__ = ["Place", "Sampler", "check_axis_cells", "check_cell", "check_cells"]
 
 Place = tuple[int, int]
 """Row and column of the extended square."""
@@ -116,6 +116,15 @@ def check_cell(header: SquareHeader, cell: SquareCell, row: int, column: int) ->
     if (cell.row, cell.column) != (row, column):
         raise InvalidProof(f"cell ({row}, {column}) was asked for, ({cell.row}, {cell.column}) came")
     verify_cell(header, cell)
+
+
+def check_cells(header: SquareHeader, places: Sequence[Place], cells: Sequence[SquareCell | None]) -> None:
+    """As `check_cell`, for those of several that came."""
+    if len(cells) != len(places):
+        raise InvalidProof(f"{len(places)} cells were asked for, {len(cells)} came")
+    for (row, column), cell in zip(places, cells, strict=True):
+        if cell is not None:
+            check_cell(header, cell, row, column)
 
 
 def check_axis_cells(header: SquareHeader, axis: int, index: int, cells: Sequence[SquareCell]) -> None:

@@ -26,9 +26,11 @@ from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
 from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
-from dougong.services.light_node import LightConfig, LightNode, LightReport
+from dougong.services.deception import Deception
+from dougong.services.light_node import LightConfig, LightNode, LightReport, Withheld
 from dougong.services.light_settlement import RollupCheck, SettlementCheck, SettlementReport
 from dougong.services.proven_settlement import ProvenSettlement
+from dougong.services.rejections import ChainRejected
 from dougong.services.settled_storage import EmbeddedChain, SettledStorage
 from dougong.services.sources import BatchSource, Position, SettledSource, SovereignSource
 from dougong.services.verifying_node import ClaimWatch, VerifyingNode
@@ -37,7 +39,7 @@ from dougong.stack.remote_layers import RemoteLayer, chain_clients, remote_layer
 from dougong.stack.trust import RollupTrust, SettlementTrust, Trust
 from dougong.types import BatchReference, InboxMessage, Namespace
 
-__all__ = ["LightCheck", "MeteredNode", "light_check", "rollup_document", "verifying_node"]
+__all__ = ["LightCheck", "LightFindings", "MeteredNode", "Refused", "light_check", "rollup_document", "verifying_node"]
 
 Log = structlog.typing.FilteringBoundLogger
 POLL_S = 0.2
@@ -47,11 +49,42 @@ POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A DA chain that is not believed from a block on, why, and what each settlement chain accepted of it all the same."""
+
+    name: str
+    error: Withheld | ChainRejected
+    settlements: dict[str, Deception]
+
+    @property
+    def lines(self) -> list[str]:
+        lines = [f"{self.name}: from block {self.error.height} on: {self.error}"]
+        for settlement, found in self.settlements.items():
+            upon = ", ".join(
+                f"{_count(batches, 'batch', 'batches')} and {_count(found.claims[rollup], 'claim', 'claims')} of {rollup}"
+                for rollup, batches in found.batches.items()
+            )
+            if found.deceived:
+                lines.append(
+                    f"settlement {settlement} alone was deceived: its attestors signed {self.name} up to block {found.attested}, "
+                    f"and it took {upon} upon what is refused here"
+                )
+            else:
+                lines.append(f"settlement {settlement} was not deceived: it holds {self.name} up to block {found.attested} only")
+        return lines
+
+
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
+
+
+@dataclass(frozen=True, slots=True)
 class LightFindings:
-    """What one pass found: each DA chain, and each settlement chain as it stands on each of them."""
+    """What one pass found: each DA chain, and each settlement chain as it stands on each of them that is believed."""
 
     squares: tuple[LightReport, ...]
     settlements: tuple[SettlementReport, ...]
+    refused: tuple[Refused, ...] = ()
 
     @property
     def verified(self) -> list[str]:
@@ -70,18 +103,28 @@ class LightCheck:
     """Call it for a pass over everything that is new."""
 
     def __init__(
-        self, trust: Trust, lights: dict[str, LightNode], checks: list[tuple[SettlementCheck, list[RollupCheck]]]
+        self, trust: Trust, lights: dict[str, LightNode], checks: list[tuple[str, str, SettlementCheck, list[RollupCheck]]]
     ) -> None:
         self._trust = trust
         self.lights = lights
         self._checks = checks
 
     async def __call__(self) -> LightFindings:
-        """Raises what a light node raises: `InvalidHeader`, `InvalidProof`, `Withheld`, `Divergence`."""
-        for light in self.lights.values():
-            await light.catch_up()
-        settlements = [await check.run(rollups) for check, rollups in self._checks]
-        return LightFindings(tuple(light.report() for light in self.lights.values()), tuple(settlements))
+        """Raises `InvalidHeader`, `InvalidProof`, and `Divergence` between what settlement holds and what was sampled. A DA chain
+        that is withheld or rejected is a finding."""
+        bad: dict[str, Withheld | ChainRejected] = {}
+        for name, light in self.lights.items():
+            try:
+                await light.catch_up()
+            except (Withheld, ChainRejected) as error:
+                bad[name] = error
+        settlements = [await check.run(rollups) for _, square, check, rollups in self._checks if square not in bad]
+        refused = []
+        for name, why in bad.items():
+            upon = [(settlement, check, rollups) for settlement, square, check, rollups in self._checks if square == name]
+            found = {settlement: await check.deception(why.height, rollups) for settlement, check, rollups in upon}
+            refused.append(Refused(name, why, found))
+        return LightFindings(tuple(light.report() for light in self.lights.values()), tuple(settlements), tuple(refused))
 
 
 @asynccontextmanager
@@ -103,7 +146,7 @@ async def light_check(
             for square, attestations in settlement.attestations.items():
                 contracts = bytes.fromhex(settlement.contract), bytes.fromhex(attestations)
                 check = SettlementCheck(rpc, *contracts, lights[square], chain=chain)
-                checks.append((check, _rollups_on(trust, name, square)))
+                checks.append((name, square, check, _rollups_on(trust, name, square)))
         yield LightCheck(trust, lights, checks)
 
 

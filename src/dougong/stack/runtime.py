@@ -71,6 +71,10 @@ class Stack:
         """Of the API as a whole: a chain's is behind a slash and its name."""
         return self.context.server.url("").rstrip("/")
 
+    def square(self, name: str) -> Square:
+        """A DA chain that is up."""
+        return self._squares[name]
+
     async def opened(self) -> None:
         """Returns once every chain that can be opened is up or has met an error (and may be trying again); `trust.json` is then
         written. Raises `ConfigError` if stack.toml is at fault, and the error if no chain at all came up."""

@@ -133,6 +133,11 @@ class Square:
     def signer(self, role: str) -> bytes:
         return self.client(role).address
 
+    @property
+    def attestors(self) -> tuple[AttestorService, ...]:
+        """In the order of their addresses; none before a settlement chain wants them."""
+        return tuple(self._attestors)
+
     def client(self, role: str) -> SquareClient:
         """The layer for one account. One client a role: it counts the account's sequence."""
         return self.layer.client(self._context.keys.account(role))

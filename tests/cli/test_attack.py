@@ -1,0 +1,64 @@
+"""Each drill, on a running stack: what it reports is what must follow from the attack, and an attack that changes nothing fails it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dougong.cli.attack import ATTACKS, perform
+from dougong.cli.attack.report import Drill, Line, NotObserved
+
+
+async def drill(name: str, number: int, folder: Path) -> dict[str, Any]:
+    told: list[Line] = []
+    titles: list[str] = []
+    (report,) = await perform(ATTACKS[name], folder, told.append, titles.append, (number,))
+    assert [line["text"] for line in report["lines"]] == [line.text for line in told]
+    assert titles == [f"{name}, ({'ab'[number]}): {report['title']}"]
+    assert json.loads(json.dumps(report)) == report
+    return report
+
+
+def fact(report: dict[str, Any], name: str) -> Any:
+    """The last one of that name."""
+    return next(line[name] for line in reversed(report["lines"]) if name in line)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_attestors_that_look_sign_nothing(name: str, tmp_path: Path) -> None:
+    report = await drill(name, 0, tmp_path)
+    height = fact(report, "height")
+    assert fact(report, "heights") == [height - 1] * 4
+    assert fact(report, "attested") < height
+    assert fact(report, "batches") == 0
+    assert fact(report, "claims_of_alpha") >= 3
+    if name == "bad-encoding":
+        assert fact(report, "square_size") >= 32
+        assert fact(report, "percent") < 5
+    else:
+        assert fact(report, "withheld") == (fact(report, "square_size") + 1) ** 2
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_attestors_that_collude_deceive_settlement_alone(name: str, tmp_path: Path) -> None:
+    report = await drill(name, 1, tmp_path)
+    spoilt = next(line["height"] for line in report["lines"] if "square_size" in line)
+    assert fact(report, "heights")[0] == spoilt - 1
+    assert fact(report, "attested") >= spoilt
+    assert fact(report, "claims") >= 1
+    assert "settlement base alone was deceived" in report["lines"][-1]["text"]
+    texts = " ".join(line["text"] for line in report["lines"])
+    assert f"light nodes refuse block {spoilt} of rogue and all above" in texts
+    assert "beta's verifying node refuses" in texts
+
+
+def test_what_is_not_observed_is_an_error() -> None:
+    told: list[Line] = []
+    report = Drill("a", "a drill", told.append)
+    report.saw(True, "this was seen", height=3)
+    with pytest.raises(NotObserved, match="a drill: not observed: this was not"):
+        report.saw(False, "this was not")
+    assert [line.text for line in told] == ["this was seen"]
