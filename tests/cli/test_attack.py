@@ -1,4 +1,4 @@
-"""Each drill, on a running stack: what it reports is what must follow from the attack, and an attack that changes nothing fails it."""
+"""Each drill on a running stack: it reports what must follow from the attack, and nothing else passes."""
 
 from __future__ import annotations
 

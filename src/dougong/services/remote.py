@@ -40,7 +40,7 @@ from dougong.consensus.header import Header
 from dougong.consensus.light import TABLE, Fork, LightClient, LightOptions, NotUpon, verify_transaction
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
-from dougong.errors import Divergence, DougongError, InvalidHeader, InvalidProof, NotFound, Rejected, Unavailable
+from dougong.errors import Divergence, DougongError, InvalidHeader, InvalidInput, InvalidProof, NotFound, Rejected, Unavailable
 from dougong.net.node import NodeClient
 from dougong.services.fraud_watch import FraudWatch
 from dougong.services.peers import GARBAGE, PEER_TABLE, Peer, PeerConfig, PeerSet

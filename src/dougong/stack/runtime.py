@@ -23,7 +23,7 @@ from functools import partial
 
 import structlog
 
-from dougong.errors import ConfigError
+from dougong.errors import ConfigError, NotFound
 from dougong.rpc.protocol import Methods
 from dougong.rpc.server import RpcServer
 from dougong.rpc.throttle import ClientLimits
@@ -72,8 +72,11 @@ class Stack:
         return self.context.server.url("").rstrip("/")
 
     def square(self, name: str) -> Square:
-        """A DA chain that is up."""
-        return self._squares[name]
+        """A DA chain of this process that is up. Raises `NotFound`."""
+        layer = self._layers.get(name)
+        if not isinstance(layer, Square):
+            raise NotFound(f"no DA chain {name} runs in this process")
+        return layer
 
     async def opened(self) -> None:
         """Returns once every chain that can be opened is up or has met an error (and may be trying again); `trust.json` is then

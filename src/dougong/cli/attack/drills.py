@@ -20,7 +20,14 @@ from dougong.availability.fraud import BadBlock, encode_bad_encoding, verify_bad
 from dougong.availability.sampling import withheld_cells
 from dougong.availability.shares import SHARE_BYTES
 from dougong.cli.attack.report import Drill
-from dougong.cli.attack.rogues import BlindAttestor, BlindService, Withholding, encode_badly
+from dougong.cli.attack.rogues import (
+    BADLY_ENCODED_WIDTH,
+    WITHHELD_WIDTH,
+    BlindAttestor,
+    BlindService,
+    Withholding,
+    encode_badly,
+)
 from dougong.cli.attack.scene import PATIENCE_S, Scene, stage
 from dougong.cli.demo.chain import until
 from dougong.errors import DougongError, Unavailable
@@ -48,11 +55,13 @@ BLIND = AttestorParts(attestor=BlindAttestor, service=BlindService)
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """What the producer does. `proven`: whether there is a proof of it (nothing proves that data was withheld)."""
+    """What the producer does to squares of `width` or more. `proven`: whether there is a proof of it (nothing proves that data
+    was withheld)."""
 
     name: str
     deed: str
     parts: SquareParts
+    width: int
     proven: bool
 
     def with_attestors(self, *attestors: AttestorParts) -> SquareParts:
@@ -63,9 +72,12 @@ BAD_ENCODING = Attack(
     "bad-encoding",
     "changes a parity cell of row 1 after encoding, and commits to that",
     SquareParts(lay_out=encode_badly),
+    BADLY_ENCODED_WIDTH,
     proven=True,
 )
-WITHHOLD = Attack("withhold", "hides the fewest cells that matter", SquareParts(serve=Withholding.of), proven=False)
+WITHHOLD = Attack(
+    "withhold", "hides the fewest cells that matter", SquareParts(serve=Withholding.of), WITHHELD_WIDTH, proven=False
+)
 
 
 # --- (a) attestors that look ---------------------------------------------------------------------------------------------
@@ -101,7 +113,7 @@ async def _attacked(drill: Drill, attack: Attack, scene: Scene) -> tuple[int, in
         claims_of_alpha=await scene.alpha.claims(),
         claims_of_beta=await scene.beta.claims(),
     )
-    height = await scene.spoil()
+    height = await scene.spoil(attack.width)
     header, _ = await scene.rogue.data_header(height)
     below = [batch for batch in await scene.beta.batches() if batch.placement is None or batch.placement.height < height]
     k = header.square_size
@@ -200,16 +212,16 @@ async def _open_full_node(scene: Scene) -> AsyncIterator[FullNode]:
         store = await in_thread(Store, scene.folder / "full-node", (*REMOTE_TABLES, *FULL_NODE_TABLES))
         closing.callback(store.close)
         client = await closing.enter_async_context(NodeClient(f"{scene.stack.url}/rogue"))
-        square = await RemoteSquare.open(client, bytes.fromhex(scene.trust.availability["rogue"]), store=store)
-        proofs = await in_thread(FraudProofs, store, square.header)
-        yield FullNode(store, square, proofs, peers=[client], poll_s=0.1)
+        square = await RemoteSquare.open(client, bytes.fromhex(scene.trust.availability["rogue"]), store=store, log=scene.log)
+        proofs = await in_thread(FraudProofs, store, square.header, log=scene.log)
+        yield FullNode(store, square, proofs, peers=[client], poll_s=0.1, log=scene.log)
 
 
 async def _light_nodes(drill: Drill, scene: Scene, height: int) -> Refused:
     """Several, for each draws its own cells; returns what one of those that refuse found."""
 
     async def one(number: int) -> LightFindings:
-        async with light_check(scene.stack.url, scene.trust, scene.folder / f"light-{number}") as check:
+        async with light_check(scene.stack.url, scene.trust, scene.folder / f"light-{number}", log=scene.log) as check:
             return await check()
 
     findings = await asyncio.gather(*(one(number) for number in range(LIGHT_NODES)))

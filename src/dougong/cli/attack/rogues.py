@@ -19,9 +19,10 @@ from dougong.services.attesting import AttestorService
 from dougong.services.threads import in_thread
 from dougong.types import Namespace, Placement, ShareProof, SquareCell, SquareHeader, SquareNamespaceData
 
-__all__ = ["SPOILT_ROW", "SPOILT_WIDTH", "BlindAttestor", "BlindService", "Withholding", "encode_badly"]
+__all__ = ["BADLY_ENCODED_WIDTH", "SPOILT_ROW", "WITHHELD_WIDTH", "BlindAttestor", "BlindService", "Withholding", "encode_badly"]
 
-SPOILT_WIDTH = 32
+BADLY_ENCODED_WIDTH = 32
+WITHHELD_WIDTH = 16
 SPOILT_ROW = 1
 
 
@@ -30,7 +31,7 @@ def encode_badly(square: Square) -> LaidOut:
     no codeword."""
     honest = lay_out(square)
     k = square.size
-    if k < SPOILT_WIDTH:
+    if k < BADLY_ENCODED_WIDTH:
         return honest
     rows = [honest.served.extended.axis(0, row) for row in range(2 * k)]
     cell = rows[SPOILT_ROW][2 * k - 1]
@@ -49,7 +50,7 @@ class Withholding(SquareLayer):
 
     async def sample(self, height: int, row: int, column: int) -> SquareCell:
         size = (await self.header(height)).square_size
-        if size >= SPOILT_WIDTH and row <= size and column <= size:
+        if size >= WITHHELD_WIDTH and row <= size and column <= size:
             raise Unavailable(f"cell ({row}, {column}) of block {height} is not here")
         return await super().sample(height, row, column)
 
@@ -71,7 +72,7 @@ class Withholding(SquareLayer):
 
     async def _hide(self, height: int) -> None:
         size = (await self.header(height)).square_size
-        if size >= SPOILT_WIDTH:
+        if size >= WITHHELD_WIDTH:
             raise Unavailable(f"block {height} is not here: {withheld_cells(size)} of its cells are withheld")
 
 

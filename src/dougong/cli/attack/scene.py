@@ -1,7 +1,7 @@
 """The stage of the drills: a stack in this process with an honest and a rogue DA chain, a rollup on each, one settlement.
 
     async with stage(folder, parts) as scene:
-        height = await scene.spoil()                 # a block of the rogue chain that is wide enough to be spoilt
+        height = await scene.spoil(width=32)         # a block of the rogue chain that is wide enough to be spoilt
 
 alpha publishes on `honest`, beta on `rogue`. Everybody but the producer and colluding attestors sees the stack through sockets.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from dougong.cli.attack.rogues import SPOILT_WIDTH
+from dougong.availability.shares import SHARE_BYTES
 from dougong.cli.demo.chain import Chain, until
 from dougong.cli.demo.workload import ETHER, Account, make_accounts, order
 from dougong.cli.logs import make_log
@@ -37,7 +37,7 @@ from dougong.types import BatchReference
 __all__ = ["Rollup", "Scene", "stage"]
 
 MONEY = 100 * ETHER
-WIDE_BYTES, WIDE_GAS, WIDE_TRANSACTIONS = 100_000, 5_000_000, 3
+WIDE_BYTES, WIDE_GAS = 100_000, 5_000_000
 PATIENCE_S = 60.0
 
 _STACK = """\
@@ -82,12 +82,11 @@ class Rollup:
         receipts = await self.chain.send([order("transfer", self.user, b"\x11" * 20, value=1)])
         return quantity(receipts[0]["blockNumber"])
 
-    async def send_wide(self) -> int:
-        """Bytes that do not compress, for a wide square; returns the last block that they are in."""
-        orders = [
-            order("bytes", self.user, b"\x22" * 20, data=os.urandom(WIDE_BYTES), gas=WIDE_GAS) for _ in range(WIDE_TRANSACTIONS)
-        ]
-        return max(quantity(receipt["blockNumber"]) for receipt in await self.chain.send(orders))
+    async def send_wide(self, width: int) -> None:
+        """Bytes that do not compress, more than fit a square of half this width."""
+        count = -(-((width // 2) ** 2 * SHARE_BYTES + 1) // WIDE_BYTES)
+        orders = [order("bytes", self.user, b"\x22" * 20, data=os.urandom(WIDE_BYTES), gas=WIDE_GAS) for _ in range(count)]
+        await self.chain.send(orders)
 
     async def claims(self) -> int:
         return len((await self.settlement.claims(self.rollup_id))[0])
@@ -131,10 +130,10 @@ class Scene:
     def beta(self) -> Rollup:
         return self.rollups["beta"]
 
-    async def spoil(self) -> int:
+    async def spoil(self, width: int) -> int:
         """Publishes on beta until a block of the rogue chain is wide enough; returns its height."""
         height = await self.rogue.latest()
-        await self.beta.send_wide()
+        await self.beta.send_wide(width)
 
         async def wide() -> int:
             nonlocal height
@@ -144,7 +143,7 @@ class Scene:
                 except (NotFound, Unavailable):
                     return 0
                 height += 1
-                if header.square_size >= SPOILT_WIDTH:
+                if header.square_size >= width:
                     return height
             return 0
 
