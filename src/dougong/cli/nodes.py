@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 from dougong.cli.ending import run
 from dougong.cli.logs import make_log
 from dougong.cli.output import print_json
-from dougong.errors import ConfigError, NotFound
+from dougong.errors import ConfigError, NotFound, Unavailable
 from dougong.services.light_node import LightConfig
 from dougong.stack.disk import Disk
 from dougong.stack.events import Event
@@ -155,6 +156,17 @@ def _facts(findings: LightFindings) -> dict[str, object]:
             for settlement in settlements
             for found in settlement.rollups
         },
+        "old": sum(square.old for square in squares),
+        "alarms": [
+            {"chain": square.chain_id, "height": alarm.height, "cells": alarm.cells, "why": alarm.why, "lasts": alarm.lasts}
+            for square in squares
+            for alarm in square.alarms
+        ],
+        "peers": [
+            {"url": peer.url, "asked": peer.asked, "points": peer.points, "dropped": peer.dropped, "why": peer.why}
+            for square in squares
+            for peer in square.peers
+        ],
         "refused": [line for refused in findings.refused for line in refused.lines],
         "verified": findings.verified,
         "trusted": findings.trusted,
@@ -169,14 +181,22 @@ async def _light_once(url: str, trust: Trust, folder: Path, config: LightConfig)
 async def _light_follow(url: str, trust: Trust, folder: Path, config: LightConfig, *, as_json: bool) -> None:
     async with light_check(url, trust, folder, config, log=make_log(folder / "log.jsonl")) as check:
         while True:
-            findings = await check()
+            try:
+                findings = await check()
+            except Unavailable as error:
+                print(f"waiting: {error}", file=sys.stderr)
+                await asyncio.sleep(FOLLOW_S)
+                continue
             if as_json:
                 print_json(Event("checked", facts=_facts(findings)))
             else:
                 print(
                     ", ".join(f"{square.chain_id}: {square.height} blocks, {square.cells} cells" for square in findings.squares)
                 )
-            refuse(findings)
+            for refused in findings.refused:
+                print("\n".join(refused.lines), file=sys.stderr)
+                if not isinstance(refused.error, Unavailable):  # what is withheld may turn up; what is rejected will not
+                    raise refused.error
             await asyncio.sleep(FOLLOW_S)
 
 
