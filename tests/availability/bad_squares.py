@@ -44,11 +44,11 @@ def committed(cells: list[bytes], *, height: int = 7) -> ServedSquare:
 class Disordered:
     """As `committed`, with trees whose namespaces need not be in order: nmt refuses to make them, a liar does not."""
 
-    def __init__(self, cells: list[bytes], k: int) -> None:
+    def __init__(self, cells: list[bytes], k: int, *, height: int = 7) -> None:
         self._cells, self._width = cells, 2 * k
         self._trees = {(axis, at): self._tree(axis, at) for axis in (0, 1) for at in range(2 * k)}
         rows, columns = (tuple(self._trees[axis, at][-1][0] for at in range(2 * k)) for axis in (0, 1))
-        self.header = SquareHeader(7, 1, data_root(rows, columns), rows, columns)
+        self.header = SquareHeader(height, 1, data_root(rows, columns), rows, columns)
 
     def _tree(self, axis: int, index: int) -> list[list[bytes]]:
         width = self._width

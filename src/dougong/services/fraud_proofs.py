@@ -13,6 +13,7 @@ the others are told to come back), with one against a block that this node canno
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -47,6 +48,7 @@ class FraudProofs:
         self._header = header
         self._log = log or structlog.get_logger()
         self._checking = 0
+        self._keeping = asyncio.Lock()
         self._kept: dict[int, BadEncodingProof] = {}
         for key, raw in store.items(_PROOFS):
             try:
@@ -80,12 +82,13 @@ class FraudProofs:
         try:
             header = await self._header(proof.height)
             await in_thread(verify_bad_encoding, header, proof)
-            if self._known(proof):  # another one was faster
-                return False
-            await in_thread(self._put, proof)
+            async with self._keeping:
+                if self._known(proof):  # another one was faster
+                    return False
+                await in_thread(self._put, proof)
+                self._kept[proof.height] = proof
         finally:
             self._checking -= 1
-        self._kept[proof.height] = proof
         self._log.error(
             "a block is proven to be badly encoded",
             height=proof.height,
