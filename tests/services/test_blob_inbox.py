@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 
 import pytest
 
+from dougong.availability.ethereum.layer import EthereumBlobs
+from dougong.availability.ethereum.reading import BlobReader
+from dougong.availability.kzg import da_id
 from dougong.availability.kzg.sidecar import make_sidecar
-from dougong.errors import Rejected
+from dougong.errors import Divergence, Rejected, Unavailable
 from dougong.services.batches import BatchState
+from dougong.services.light_blobs import BlobSettlementCheck
+from dougong.services.light_settlement import RollupCheck
 from dougong.services.verifying_node import VerifyingNode
-from dougong.types import Blob, Namespace
+from dougong.types import Blob, BlobsHeader, KzgCell, Namespace
 from tests.services.on_blobs import agrees, blob_rollup, blob_world
 from tests.services.settled import NAMESPACE, USER, Crash, CrashAt, Rollup, make_blocks, running, settle
 from tests.services.world import GWEI, USERS, genesis, transfers
@@ -257,4 +263,59 @@ async def test_a_batch_appended_by_an_older_copy_of_the_store_is_refused_by_its_
         assert await rollup.batcher.fix_next()
         with pytest.raises(Rejected, match="another batch has this index"):
             await world.client().append_blob_batch(world.rollup_id, make_sidecar(Blob(NAMESPACE, data)), 0, index=0)
+        await rollup.down()
+
+
+class Withholding:
+    """A layer of blobs whose cells from column `first` on nobody shows."""
+
+    def __init__(self, da: EthereumBlobs, first: int = 128) -> None:
+        self._da = da
+        self._first = first
+        self.drawn: list[tuple[int, int]] = []
+
+    async def latest(self) -> int:
+        return await self._da.latest()
+
+    async def header(self, height: int) -> BlobsHeader:
+        return await self._da.header(height)
+
+    async def sample(self, height: int, row: int, column: int) -> KzgCell:
+        self.drawn.append((row, column))
+        if column >= self._first:
+            raise Unavailable(f"cell {column} is withheld")
+        return await self._da.sample(height, row, column)
+
+
+async def test_a_light_node_folds_the_batches_and_samples_their_blobs(tmp_path: Path) -> None:
+    async with blob_world(tmp_path) as world:
+        rollup = await blob_rollup(world)
+        await start(rollup)
+        for first in (0, 2):
+            await make_blocks(rollup, first, 2)
+            await settle(rollup)
+        known = [RollupCheck("alpha", world.rollup_id, rollup.chain.evm.genesis_hash, "none")]
+        honest = Withholding(EthereumBlobs(BlobReader(world.rpc, world.beacon, finality=1)))
+        own = da_id(world.chain_id)
+        check = BlobSettlementCheck(world.rpc, world.settlement, honest, da_id=own, draws=5)
+        report = await check.run(known)
+        assert (report.rollups[0].batches, report.attested_height) == (2, 0)
+        assert len(set(honest.drawn)) == len(honest.drawn) == 5, "the last batch is not final yet"
+        await world.mine()
+        await check.run(known)
+        assert len(honest.drawn) == 10, "what was sampled is not sampled again"
+        assert any("5 cells of each sampled" in line for line in report.verified)
+
+        for first, caught in ((64, True), (0, True), (128, False)):
+            withholding = Withholding(EthereumBlobs(BlobReader(world.rpc, world.beacon, finality=0)), first)
+            drawing = random.Random(7)
+            check = BlobSettlementCheck(world.rpc, world.settlement, withholding, da_id=own, drawing=drawing)
+            if caught:
+                with pytest.raises(Unavailable, match="withheld"):
+                    await check.run(known)
+            else:
+                await check.run(known)
+        other = BlobSettlementCheck(world.rpc, world.settlement, honest, da_id=da_id(1))
+        with pytest.raises(Divergence, match="another DA layer"):
+            await other.run(known)
         await rollup.down()

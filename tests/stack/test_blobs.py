@@ -127,6 +127,13 @@ async def test_rollups_on_blobs_trade_are_killed_and_are_rebuilt_from_blobs_alon
                 assert report["share_bytes"] >= report["batches"] * 131_072 > 0
                 await traffic.chain.aclose()
 
+            home = tmp_path / "light"
+            home.mkdir()
+            trust_file = ("--api", facts[""]["url"].rstrip("/"), "--trust", str(tmp_path / "data/trust.json"))
+            light = await node_report("light", home, "light-node", "--once", *trust_file, "--folder", str(home / "store"))
+            assert light["rollups"]["alpha"]["batches"] > 0
+            assert any("blobs, 16 cells of each sampled" in line for line in light["verified"])
+
             async def final() -> bool:
                 return await settlement.final_claim(rollup_id) != ZERO_HASH
 

@@ -128,7 +128,8 @@ def report(findings: LightFindings, *, as_json: bool) -> None:
     for line in findings.trusted:
         console.print(f"[yellow]trusted[/]  {line}")
     spent = ", ".join(f"{square.bytes_received:,} bytes in {square.seconds:.2f} s" for square in findings.squares)
-    console.print(f"sampling took {spent}")
+    if spent:
+        console.print(f"sampling took {spent}")
 
 
 def refuse(findings: LightFindings) -> None:

@@ -19,6 +19,7 @@ What then still rests on somebody's word is listed, by name.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ from dougong.settlement import proofs as slots
 from dougong.settlement.client import SettlementClient
 from dougong.types import ZERO_HASH, BatchReference, Claim, ClaimStatus, InboxMessage
 
-__all__ = ["RollupCheck", "RollupFindings", "SettlementCheck", "SettlementReport"]
+__all__ = ["ContractCheck", "RollupCheck", "RollupFindings", "SettlementCheck", "SettlementReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,37 +74,38 @@ class SettlementReport:
     trusted: tuple[str, ...]
 
 
-class SettlementCheck:
-    """One settlement chain with one attestations contract, seen through a node that is not trusted."""
+class ContractCheck(ABC):
+    """One settlement contract, seen through a node that is not trusted. What its batches lie in is the subclass's to check."""
 
-    def __init__(
-        self,
-        rpc: JsonRpc,
-        settlement: bytes,
-        attestations: bytes,
-        light: LightNode,
-        *,
-        chain: EmbeddedChain | None = None,
-    ) -> None:
+    lies_in: str
+    """Where every batch was found."""
+
+    def __init__(self, rpc: JsonRpc, settlement: bytes, *, chain: EmbeddedChain | None = None) -> None:
         """`chain` None: a plain Ethereum node, whose consensus is not checked."""
         self._rpc = rpc
         self._contract = settlement
-        self._attestations_contract = attestations
-        self._light = light
         self._chain = chain
         self._storage = SettledStorage(rpc, chain)
         self._settlement = SettlementClient(rpc, settlement)
 
+    @abstractmethod
+    async def _attested(self) -> tuple[HeaderInfo, int, list[str]]:
+        """A block; the height of the history of data roots that settlement holds in it (0: none), and what was seen of that."""
+
+    @abstractmethod
+    async def _sampled(self, rollup: RollupCheck, batches: Sequence[BatchReference]) -> None:
+        """Raises `Divergence` for a batch that lies where the DA layer has nothing."""
+
     async def run(self, rollups: Sequence[RollupCheck]) -> SettlementReport:
         """Raises `InvalidHeader` or `InvalidProof` when the node does not prove what it says, `Divergence` when what is proven
         is not what this node sampled and folded."""
-        header, attested = await self._attested()
+        header, attested, history = await self._attested()
         findings = [await self._rollup(header, rollup) for rollup in rollups]
         chain_id = quantity(await self._rpc.call("eth_chainId"))
         name = f"settlement chain {chain_id}"
         verified = [
             f"{name}: block {header.number} and the contracts' storage under its state root",
-            f"{name}: its attested history of {attested} data roots is the one sampled here",
+            *(f"{name}: {line}" for line in history),
         ]
         trusted = []
         if self._chain is None:
@@ -116,37 +118,12 @@ class SettlementCheck:
         for rollup, found in zip(rollups, findings, strict=True):
             verified.append(
                 f"rollup {rollup.name}: {found.batches} batches and {found.messages} inbox messages fold to their accumulators, "
-                f"every batch lies in a sampled square, and {found.claims} final claims follow from genesis"
+                f"every batch lies in {self.lies_in}, and {found.claims} final claims follow from genesis"
             )
             trusted.append(_trust_of(rollup))
         return SettlementReport(
             header.number, header.hash, header.state_root, attested, tuple(findings), tuple(verified), tuple(trusted)
         )
-
-    async def deception(self, refused: int, rollups: Sequence[RollupCheck]) -> Deception:
-        """What settlement holds of the DA chain from block `refused` on, where the light node refuses it."""
-        known = [(rollup.name, rollup.rollup_id) for rollup in rollups]
-        return await deception(self._storage, self._settlement, self._attestations_contract, refused, known)
-
-    # --- attestations -------------------------------------------------------------------------------------------------
-
-    async def _attested(self) -> tuple[HeaderInfo, int]:
-        """A block, and the height of the history that settlement holds in it, which is this node's own."""
-        header = await self._storage.header()
-        # Proven as well: a node that made it smaller could keep a false history from being compared.
-        (last,) = await self._storage.values(header, self._attestations_contract, [slots.last_height_slot()])
-        height = int.from_bytes(last)
-        if height == 0:
-            return header, 0
-        (root,) = await self._storage.values(header, self._attestations_contract, [slots.history_root_slot(height)])
-        await self._light.catch_up(max(height, self._light.height))
-        own = await in_thread(self._light.history.root, height)
-        if own != root:
-            raise Divergence(
-                f"settlement holds the history {root.hex()} of {height} data roots, the squares sampled here make {own.hex()}",
-                remedy="trust nothing that settled since: the attestors signed data that is not there",
-            )
-        return header, height
 
     # --- rollups ------------------------------------------------------------------------------------------------------
 
@@ -181,20 +158,6 @@ class SettlementCheck:
             last.post_state if last else rollup.genesis_state,
             last.outbox_root if last else ZERO_HASH,
         )
-
-    async def _sampled(self, rollup: RollupCheck, batches: Sequence[BatchReference]) -> None:
-        for batch in batches:
-            if batch.placement is None:
-                continue
-            if batch.da_id != self._light.square.da_id:
-                raise Divergence(f"batch {batch.index} of {rollup.name} lies on another DA chain: {batch.da_id.hex()}")
-            await self._light.catch_up(max(batch.placement.height, self._light.height))
-            own = self._light.data_root(batch.placement.height)
-            if own != batch.placement.data_root:
-                raise Divergence(
-                    f"batch {batch.index} of {rollup.name} was settled under data root {batch.placement.data_root.hex()} of "
-                    f"height {batch.placement.height}; the block sampled here has {own.hex()}"
-                )
 
     async def _claims(self, header: HeaderInfo, rollup: RollupCheck, final: bytes) -> list[Claim]:
         """The final claims, from the first to the last. Each is known by the hash that the next one, or the contract, holds."""
@@ -234,6 +197,62 @@ class SettlementCheck:
     def _same(self, rollup: RollupCheck, what: str, folded: bytes, proven: bytes) -> None:
         if folded != proven:
             raise Divergence(f"the {what} of {rollup.name} fold to {folded.hex()}, settlement holds {proven.hex()}")
+
+
+class SettlementCheck(ContractCheck):
+    """A contract whose batches lie in squares, attested to it by one attestations contract."""
+
+    lies_in = "a sampled square"
+
+    def __init__(
+        self,
+        rpc: JsonRpc,
+        settlement: bytes,
+        attestations: bytes,
+        light: LightNode,
+        *,
+        chain: EmbeddedChain | None = None,
+    ) -> None:
+        super().__init__(rpc, settlement, chain=chain)
+        self._attestations_contract = attestations
+        self._light = light
+
+    async def deception(self, refused: int, rollups: Sequence[RollupCheck]) -> Deception:
+        """What settlement holds of the DA chain from block `refused` on, where the light node refuses it."""
+        known = [(rollup.name, rollup.rollup_id) for rollup in rollups]
+        return await deception(self._storage, self._settlement, self._attestations_contract, refused, known)
+
+    async def _attested(self) -> tuple[HeaderInfo, int, list[str]]:
+        header = await self._storage.header()
+        # Proven as well: a node that made it smaller could keep a false history from being compared.
+        (last,) = await self._storage.values(header, self._attestations_contract, [slots.last_height_slot()])
+        height = int.from_bytes(last)
+        seen = [f"its attested history of {height} data roots is the one sampled here"]
+        if height == 0:
+            return header, 0, seen
+        (root,) = await self._storage.values(header, self._attestations_contract, [slots.history_root_slot(height)])
+        await self._light.catch_up(max(height, self._light.height))
+        own = await in_thread(self._light.history.root, height)
+        if own != root:
+            raise Divergence(
+                f"settlement holds the history {root.hex()} of {height} data roots, the squares sampled here make {own.hex()}",
+                remedy="trust nothing that settled since: the attestors signed data that is not there",
+            )
+        return header, height, seen
+
+    async def _sampled(self, rollup: RollupCheck, batches: Sequence[BatchReference]) -> None:
+        for batch in batches:
+            if batch.placement is None:
+                continue
+            if batch.da_id != self._light.square.da_id:
+                raise Divergence(f"batch {batch.index} of {rollup.name} lies on another DA chain: {batch.da_id.hex()}")
+            await self._light.catch_up(max(batch.placement.height, self._light.height))
+            own = self._light.data_root(batch.placement.height)
+            if own != batch.placement.data_root:
+                raise Divergence(
+                    f"batch {batch.index} of {rollup.name} was settled under data root {batch.placement.data_root.hex()} of "
+                    f"height {batch.placement.height}; the block sampled here has {own.hex()}"
+                )
 
 
 def _trust_of(rollup: RollupCheck) -> str:

@@ -27,6 +27,7 @@ from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
 from dougong.services.deception import Deception
+from dougong.services.light_blobs import BlobSettlementCheck
 from dougong.services.light_node import LightConfig, LightNode, LightReport, Withheld
 from dougong.services.light_settlement import RollupCheck, SettlementCheck, SettlementReport
 from dougong.services.proven_settlement import ProvenSettlement
@@ -35,7 +36,7 @@ from dougong.services.settled_storage import EmbeddedChain, SettledStorage
 from dougong.services.sources import BatchSource, Position, SettledSource, SovereignSource
 from dougong.services.verifying_node import ClaimWatch, VerifyingNode
 from dougong.settlement.client import SettlementClient
-from dougong.stack.remote_layers import RemoteLayer, chain_clients, remote_layer
+from dougong.stack.remote_layers import RemoteLayer, chain_clients, remote_blobs, remote_layer
 from dougong.stack.trust import RollupTrust, SettlementTrust, Trust
 from dougong.types import BatchReference, InboxMessage, Namespace
 
@@ -103,11 +104,16 @@ class LightCheck:
     """Call it for a pass over everything that is new."""
 
     def __init__(
-        self, trust: Trust, lights: dict[str, LightNode], checks: list[tuple[str, str, SettlementCheck, list[RollupCheck]]]
+        self,
+        trust: Trust,
+        lights: dict[str, LightNode],
+        checks: list[tuple[str, str, SettlementCheck, list[RollupCheck]]],
+        on_blobs: list[tuple[BlobSettlementCheck, list[RollupCheck]]],
     ) -> None:
         self._trust = trust
         self.lights = lights
         self._checks = checks
+        self._on_blobs = on_blobs
 
     async def __call__(self) -> LightFindings:
         """Raises `InvalidHeader`, `InvalidProof`, and `Divergence` between what settlement holds and what was sampled. A DA chain
@@ -119,6 +125,7 @@ class LightCheck:
             except (Withheld, ChainRejected) as error:
                 bad[name] = error
         settlements = [await check.run(rollups) for _, square, check, rollups in self._checks if square not in bad]
+        settlements += [await check.run(rollups) for check, rollups in self._on_blobs]
         refused = []
         for name, why in bad.items():
             upon = [(settlement, check, rollups) for settlement, square, check, rollups in self._checks if square == name]
@@ -138,7 +145,9 @@ async def light_check(
             nodes = await chain_clients(closing, api, trust, name)
             lights[name] = await LightNode.open(folder / name, nodes, bytes.fromhex(genesis), config, log=log)
             closing.push_async_callback(lights[name].close)
-        checks = []
+        meter = Meter(httpx.AsyncHTTPTransport())
+        closing.push_async_callback(meter.aclose)
+        checks, on_blobs = [], []
         for name, settlement in trust.settlement.items():
             url = settlement.url or f"{api}/{name}"
             rpc = await closing.enter_async_context(JsonRpc(url))
@@ -147,7 +156,12 @@ async def light_check(
                 contracts = bytes.fromhex(settlement.contract), bytes.fromhex(attestations)
                 check = SettlementCheck(rpc, *contracts, lights[square], chain=chain)
                 checks.append((name, square, check, _rollups_on(trust, name, square)))
-        yield LightCheck(trust, lights, checks)
+            for blobs in trust.blobs:
+                if rollups := _rollups_on(trust, name, blobs):
+                    layer = await remote_blobs(trust.blobs[blobs], meter, closing)
+                    contract = bytes.fromhex(settlement.contract)
+                    on_blobs.append((BlobSettlementCheck(rpc, contract, layer.da, da_id=layer.da_id), rollups))
+        yield LightCheck(trust, lights, checks, on_blobs)
 
 
 def _rollups_on(trust: Trust, settlement: str, square: str) -> list[RollupCheck]:

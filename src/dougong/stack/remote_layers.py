@@ -23,10 +23,10 @@ from dougong.services.celestia import HEADER_TABLES, VerifiedHeaders
 from dougong.services.remote import REMOTE_TABLES, RemoteSquare
 from dougong.services.threads import in_thread
 from dougong.stack.genesis import celestia_id
-from dougong.stack.trust import CelestiaTrust, Trust
+from dougong.stack.trust import BlobsTrust, CelestiaTrust, Trust
 from dougong.store import Store
 
-__all__ = ["RemoteLayer", "chain_clients", "remote_layer"]
+__all__ = ["RemoteLayer", "chain_clients", "remote_blobs", "remote_layer"]
 
 
 class RemoteLayer(Protocol):
@@ -124,16 +124,19 @@ async def remote_layer(
 ) -> RemoteLayer:
     """Squares come from the stack at `api` and its peers, blobs and Celestia's squares from their networks' own nodes."""
     if name in trust.blobs:
-        blobs = trust.blobs[name]
-        rpc = await closing.enter_async_context(JsonRpc(blobs.url, transport=meter))
-        beacon = await closing.enter_async_context(Beacon(blobs.beacon_url, transport=meter))
-        return RemoteBlobs(EthereumBlobs(BlobReader(rpc, beacon, finality=blobs.confirmations)), blobs.chain_id)
+        return await remote_blobs(trust.blobs[name], meter, closing)
     if name in trust.celestia:
         return await _celestia(trust.celestia[name], folder, closing, celestia_token)
     nodes = await chain_clients(closing, api, trust, name)
     store = await in_thread(Store, folder / "square", REMOTE_TABLES)
     closing.callback(store.close)
     return RemoteSquares(await RemoteSquare.open(nodes, bytes.fromhex(trust.availability[name]), store=store))
+
+
+async def remote_blobs(blobs: BlobsTrust, meter: Meter, closing: AsyncExitStack) -> RemoteBlobs:
+    rpc = await closing.enter_async_context(JsonRpc(blobs.url, transport=meter))
+    beacon = await closing.enter_async_context(Beacon(blobs.beacon_url, transport=meter))
+    return RemoteBlobs(EthereumBlobs(BlobReader(rpc, beacon, finality=blobs.confirmations)), blobs.chain_id)
 
 
 async def _celestia(network: CelestiaTrust, folder: Path, closing: AsyncExitStack, token: str) -> RemoteLayer:
