@@ -80,16 +80,14 @@ def _check_shares(data: bytes) -> None:
     txs = accepted(parse_transactions, shares)  # type: ignore[arg-type]
     if txs:
         assert split_transactions(Namespace(share_namespace(shares[0])), txs) == shares
-    found = accepted(parse_blobs, shares)  # type: ignore[arg-type]
-    if found is None:
-        return
+    found = parse_blobs(shares)
     for placed in found:
         assert split_blob(placed.blob) == shares[placed.start : placed.start + placed.count]
         assert blob_in_shares(shares[placed.start : placed.start + placed.count], placed.blob.namespace) == placed.blob
     covered = {at for placed in found for at in range(placed.start, placed.start + placed.count)}
     for at in set(range(len(shares))) - covered:
-        share = shares[at]
-        assert share in [padding_share(Namespace(share_namespace(share)), version) for version in (0, 1)]
+        namespace = accepted(lambda share: Namespace(share_namespace(share)), shares[at])
+        assert all(not namespace or blob_in_shares(shares[at : at + size], namespace) is None for size in range(1, 9))
 
 
 def _shares() -> Iterator[bytes]:

@@ -146,7 +146,7 @@ def test_bad_encodings_are_found_where_rsmt2d_finds_them(go: Oracle, k: int, qua
 
 
 def blob(picker: random.Random, size: int, version: int) -> Blob:
-    namespace = Namespace.user(picker.randbytes(picker.choice([1, 10])))
+    namespace = Namespace.user(b"\1" + picker.randbytes(picker.choice([1, 9])))
     return Blob(namespace, picker.randbytes(size), version, picker.randbytes(20) if version else b"")
 
 

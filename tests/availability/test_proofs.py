@@ -26,7 +26,8 @@ from dougong.availability import (
 )
 from dougong.availability.namespaces import PAY_FOR_BLOB, PRIMARY_RESERVED_PADDING, TAIL_PADDING, TRANSACTION
 from dougong.availability.nmt import inner_node, leaf_node, verify_namespace, verify_range
-from dougong.availability.shares import share_namespace
+from dougong.availability.reading import blob_in_shares, shares_at
+from dougong.availability.shares import padding_share, share_namespace, split_blob
 from dougong.errors import InvalidHeader, InvalidInput, InvalidProof, NotFound
 from dougong.testing.mutations import mutations
 from dougong.types import Blob, Namespace, NmtProof, Placement, SquareCell, SquareHeader, SquareNamespaceData
@@ -226,8 +227,39 @@ def test_absence_cannot_be_claimed_of_what_is_there() -> None:
 
 
 def test_compact_namespaces_are_not_read_as_blobs() -> None:
-    with pytest.raises(InvalidInput):
-        SERVED.namespace_data(PAY_FOR_BLOB)
+    found = SERVED.namespace_data(PAY_FOR_BLOB)
+    assert found.blobs == ()
+    assert any(row.shares for row in found.rows)
+    verify_namespace_data(SERVED.header, found)
+
+
+def test_what_is_no_blob_spoils_none_beside_it() -> None:
+    """Anyone may publish under a rollup's namespace in a share version to come: nobody's reading must end there."""
+    namespace = Namespace.user(b"alpha")
+    ours = [Blob(namespace, b"first" * 300), Blob(namespace, b"second" * 300, 1, b"s" * 20)]
+    unknown = [(namespace.raw + bytes([2 << 1 | (not number)])).ljust(512, b"\x55") for number in range(3)]
+    run = [*split_blob(ours[0]), *unknown, padding_share(namespace, 2), *split_blob(ours[1])]
+    filler = padding_share(Namespace.user(b"omega"))
+    served = ServedSquare.extend(b"".join([*run, *[filler] * (16 - len(run))]), height=7, time_ns=0)
+    found = served.namespace_data(namespace)
+    assert [one.blob for one in found.blobs] == ours
+    verify_namespace_data(served.header, found)
+    for one in found.blobs:
+        assert verify_blob_proof(one.placement, namespace, served.prove(one.placement)) == one.blob
+    with pytest.raises(InvalidProof):
+        verify_namespace_data(served.header, replace(found, blobs=found.blobs[:1]))
+
+
+def test_a_namespace_that_is_not_one_run_is_read_where_it_lies() -> None:
+    """Rows and columns in order do not make the square so: a block's producers may sign it, and everybody must read the same."""
+    low, middle, top = (Namespace.user(label) for label in (b"any", b"mid", b"top"))
+    first, second = Blob(low, b"x" * 900), Blob(low, b"y" * 900)
+    cells = [*split_blob(first), *[padding_share(middle)] * 2, *split_blob(second), *[padding_share(top)] * 10]
+    served = ServedSquare.extend(b"".join(cells), height=7, time_ns=0)
+    found = served.namespace_data(low)
+    assert [(one.placement.start_share, one.blob) for one in found.blobs] == [(0, first), (4, second)]
+    for one in found.blobs:
+        assert blob_in_shares(shares_at(one.placement, served.prove(one.placement)), low) == one.blob
     assert share_namespace(SERVED.original()[0]) == TRANSACTION.raw
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dougong.availability.nmt import leaf_node, verify_range
 from dougong.availability.shares import parse_blobs
 from dougong.crypto import merkle
-from dougong.errors import InvalidInput, InvalidProof
+from dougong.errors import InvalidProof
 from dougong.types import NAMESPACE_BYTES, Blob, Namespace, Placement, ShareProof, SquareHeader
 
 _ROOTS_A_SIDE = 4  # a data root commits to 2k row roots and 2k column roots
@@ -58,10 +58,7 @@ def shares_at(placement: Placement, proof: ShareProof) -> list[bytes]:
 
 def blob_in_shares(shares: Sequence[bytes], namespace: Namespace) -> Blob | None:
     """The blob that these shares hold, whole and alone; None if they are not one well-formed blob of `namespace`."""
-    try:
-        found = parse_blobs(shares)
-    except InvalidInput:
-        return None
+    found = parse_blobs(shares)
     if len(found) != 1 or (found[0].start, found[0].count) != (0, len(shares)) or found[0].blob.namespace != namespace:
         return None
     return found[0].blob

@@ -12,15 +12,17 @@ Source: celestia-app specs, "Shares", and go-square `share/`. A share is
 
 Compact shares hold transactions, each behind its length as a varint, as one sequence; the others hold one blob a sequence.
 Reading is strict: a sequence has exactly one form as shares, and only that form is read. (Celestia's parser lets the bytes
-after a sequence's end be anything; its chain never orders such a square.)
+after a sequence's end be anything; its chain never orders such a square.) It is total too: what is not that form is no blob, and
+spoils none beside it, so that nobody can stop a namespace's readers with a share version that they do not know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
-from dougong.availability.namespaces import COMPACT, PRIMARY_RESERVED_PADDING, TAIL_PADDING
+from dougong.availability.namespaces import COMPACT, PRIMARY_RESERVED_PADDING, TAIL_PADDING, check_blob_namespace
 from dougong.codec.protobuf import read_varint, varint
 from dougong.errors import InvalidBlob, InvalidInput
 from dougong.types import NAMESPACE_BYTES, Blob, Namespace
@@ -156,41 +158,47 @@ def parse_transactions(shares: Sequence[bytes]) -> list[bytes]:
 
 
 def parse_blobs(shares: Sequence[bytes]) -> list[PlacedSequence]:
-    """The blobs of one namespace's shares, in order; padding is skipped. Raises `InvalidInput` when a share is not part of a
-    whole, well-formed sequence of one namespace."""
-    return list(_sequences(shares))
-
-
-def _sequences(shares: Sequence[bytes]) -> Iterator[PlacedSequence]:
+    """The blobs among a run of shares, in order: wherever these are exactly the one form of a blob, there is one. Everything else
+    is none: padding, share versions that are not known here, reserved namespaces, and what is not well formed. Total over any
+    bytes, and whether a blob lies at a place depends on the shares of that place alone."""
+    found: list[PlacedSequence] = []
     at = 0
     while at < len(shares):
-        share = shares[at]
-        if len(share) != SHARE_BYTES:
-            raise InvalidInput(f"a share is {SHARE_BYTES} bytes, not {len(share)}")
-        namespace, info = Namespace(share_namespace(share)), share[NAMESPACE_BYTES]
-        version = info >> 1
-        if not info & 1:
-            raise InvalidInput("a continuation share has no first share before it")
-        size = int.from_bytes(share[_PREFIX_BYTES : _PREFIX_BYTES + _SEQUENCE_BYTES], "big")
-        if size == 0:
-            if any(share[_PREFIX_BYTES:]) or version not in SHARE_VERSIONS:
-                raise InvalidInput("a padding share carries bytes")
-            at += 1
-            continue
-        if version not in SHARE_VERSIONS:
-            raise InvalidInput(f"share version {version} is not in use")
-        count = shares_needed(size, version)
-        run = shares[at : at + count]
-        body = _PREFIX_BYTES + _SEQUENCE_BYTES
-        signer = share[body : body + SIGNER_BYTES * version]
-        data = share[body + len(signer) :] + b"".join(rest[_PREFIX_BYTES:] for rest in run[1:])
-        if len(run) != count or any(len(rest) != SHARE_BYTES for rest in run):
-            raise InvalidInput(f"a sequence of {count} shares is cut after {len(run)}")
-        blob = Blob(namespace, data[:size], version, signer)
-        if split_blob(blob) != list(run):
-            raise InvalidInput("shares of a sequence differ from its one form")
-        yield PlacedSequence(at, count, blob)
+        blob = _blob_at(shares, at)
+        count = 1 if blob is None else shares_needed(len(blob.data), blob.share_version)
+        if blob is not None:
+            found.append(PlacedSequence(at, count, blob))
         at += count
+    return found
+
+
+def _blob_at(shares: Sequence[bytes], at: int) -> Blob | None:
+    first = shares[at]
+    version = first[NAMESPACE_BYTES] >> 1 if len(first) == SHARE_BYTES else -1
+    if version not in SHARE_VERSIONS or not first[NAMESPACE_BYTES] & 1:
+        return None
+    size = int.from_bytes(first[_PREFIX_BYTES : _PREFIX_BYTES + _SEQUENCE_BYTES], "big")
+    count = shares_needed(size, version)
+    if not 0 < count <= len(shares) - at:
+        return None
+    # Up to the first that does not continue it: shares that all claim to begin something long cost no more than others.
+    rest = list(takewhile(lambda share: _continues(first, share), (shares[index] for index in range(at + 1, at + count))))
+    if len(rest) + 1 != count:
+        return None
+    body = _PREFIX_BYTES + _SEQUENCE_BYTES
+    signer = first[body : body + SIGNER_BYTES * version]
+    data = first[body + len(signer) :] + b"".join(share[_PREFIX_BYTES:] for share in rest)
+    try:
+        blob = Blob(Namespace(share_namespace(first)), data[:size], version, signer)
+        check_blob_namespace(blob.namespace)
+    except InvalidInput:
+        return None
+    return blob if split_blob(blob) == [first, *rest] else None
+
+
+def _continues(first: bytes, share: bytes) -> bool:
+    prefix = first[:NAMESPACE_BYTES] + bytes([first[NAMESPACE_BYTES] & 0xFE])
+    return len(share) == SHARE_BYTES and share[:_PREFIX_BYTES] == prefix
 
 
 def _ceil(value: int, unit: int) -> int:

@@ -176,8 +176,7 @@ class ServedSquare:
         return ShareProof(header.data_root, tuple(rows))
 
     def namespace_data(self, namespace: Namespace) -> SquareNamespaceData:
-        """All that the square has of a namespace, with the proof of completeness. Raises `InvalidInput` for a namespace whose
-        shares are not blobs."""
+        """All that the square has of a namespace, with the proof of completeness."""
         rows = self.namespace_rows(namespace)
         return SquareNamespaceData(self.header.height, namespace, placed_blobs(self.header, rows), rows)
 

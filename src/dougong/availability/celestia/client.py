@@ -240,11 +240,7 @@ def _namespace_data(header: SquareHeader, namespace: Namespace, shape: object) -
     half = header.row_roots[: header.square_size]
     covering = [row for row, root in enumerate(half) if covers(root, namespace)]
     rows = _read(read_namespace_rows, shape, covering)
-    try:
-        blobs = placed_blobs(header, rows)
-    except InvalidInput as error:
-        raise InvalidProof(f"what came for namespace {namespace.hex()} are not blobs: {error}") from error
-    data = SquareNamespaceData(header.height, namespace, blobs, rows)
+    data = SquareNamespaceData(header.height, namespace, placed_blobs(header, rows), rows)
     verify_namespace_data(header, data)
     return data
 

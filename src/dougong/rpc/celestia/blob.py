@@ -73,7 +73,7 @@ def add_blob_methods(rooms: Rooms, node: Node) -> None:
 
 
 def blobs_of(square: ServedSquare, namespace: Namespace) -> list[dict[str, object]]:
-    """All blobs of a namespace, in order. Raises `InvalidInput` for a namespace that holds no blobs."""
+    """All blobs of a namespace, in order."""
     return [_placed_json(square, one) for one in square.namespace_data(namespace).blobs]
 
 
