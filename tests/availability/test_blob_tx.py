@@ -43,6 +43,7 @@ def test_a_real_transaction_is_read_and_its_signature_and_commitments_hold() -> 
     assert bech32.encode(ADDRESS_PREFIX, signer) == MOCHA["signer"]
     assert signed.sequence == MOCHA["sequence"]
     assert signed.message == encode_message(signer, blob_tx.blobs)
+    assert encode_blob_tx(blob_tx.tx, blob_tx.blobs) == base64.b64decode(MOCHA["tx"]), "Celestia's clients write the one form"
     digest = signed.digest(MOCHA["chain_id"], MOCHA["account_number"])
     assert secp256k1_verify(signed.public_key, digest, signed.signature)
 
@@ -87,6 +88,12 @@ def high_s() -> bytes:
     return forge(signature=signed.signature[:32] + s.to_bytes(32))
 
 
+def reordered(tx: bytes) -> bytes:
+    """The same signed transaction, its signature first."""
+    signed = parse_signed_tx(tx)
+    return Writer().bytes(3, signed.signature).bytes(1, signed.body).bytes(2, signed.auth_info).done()
+
+
 def pay_for(*blobs: Blob, signer: bytes = ADDRESS) -> bytes:
     return encode_message(signer, blobs)
 
@@ -129,6 +136,11 @@ FORGERIES: dict[str, bytes] = {
     "no auth info": forge(auth=b""),
     "a second signature": forge(extra_tx=Writer().bytes(3, bytes(64)).done()),
     "an unknown field of the transaction": forge(extra_tx=Writer().bytes(9, b"x").done()),
+    "bytes in it that nobody pays for": Writer().bytes(1, bytes(1 << 20)).done() + forge(),
+    "fields in it that nobody pays for": Writer().bytes(3, b"?").done() * 1000 + forge(),
+    "fields in another order": Writer().string(3, "BLOB").done() + forge()[: -len(Writer().string(3, "BLOB").done())],
+    "a length in two bytes where one does": forge().replace(b"\x1a\x04BLOB", b"\x1a\x84\0BLOB"),
+    "a signed part in another order": encode_blob_tx(reordered(decode_blob_tx(forge()).tx), BLOBS),  # type: ignore[union-attr]
     "a plain transaction": b"hello",
     "nothing": b"",
     "only the signed part": decode_blob_tx(forge()).tx,  # type: ignore[union-attr]

@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from dougong.errors import Rejected
+from dougong.net.codes import TRANSACTION_REJECTED
 from dougong.net.jsonrpc import JsonRpc, LimitExceeded
 from dougong.rpc.errors import RpcError
-from dougong.rpc.protocol import Methods
+from dougong.rpc.params import read_data
+from dougong.rpc.protocol import Methods, Param
 from dougong.rpc.server import RpcServer
 from dougong.rpc.throttle import MOST_CLIENTS, ClientLimits, Throttle, TooMany, address_of, cost_of
 from tests.services.settled import running
@@ -121,7 +124,11 @@ async def serving(limits: ClientLimits) -> AsyncIterator[RpcServer]:
     async def block_number() -> str:
         return "0x1"
 
+    async def submit(tx: bytes) -> None:
+        raise RpcError(TRANSACTION_REJECTED, "it is nothing")
+
     methods.add("da_shares", shares)
+    methods.add("da_submit", submit, Param("transaction", read_data))
     methods.add("eth_blockNumber", block_number)
 
     async def healthy() -> dict[str, object]:
@@ -134,6 +141,22 @@ async def serving(limits: ClientLimits) -> AsyncIterator[RpcServer]:
 
 def client_at(address: str, url: str, attempts: int = 1) -> JsonRpc:
     return JsonRpc(url, attempts=attempts, transport=httpx.AsyncHTTPTransport(local_address=address))
+
+
+async def test_what_is_refused_is_paid_for_by_its_size() -> None:
+    limits = ClientLimits(bytes_per_s=1, burst_bytes=4 * MIB)
+    async with (
+        serving(limits) as server,
+        client_at("127.0.0.1", server.url("square")) as greedy,
+        client_at("127.0.0.2", server.url("square")) as other,
+    ):
+        for _ in range(3):
+            with pytest.raises(Rejected):
+                await greedy.call("da_submit", "0x" + "00" * (3 * MIB // 2))
+        with pytest.raises(LimitExceeded):
+            await greedy.call("da_submit", "0x00")
+        with pytest.raises(Rejected):
+            await other.call("da_submit", "0x00")
 
 
 async def test_a_greedy_client_starves_only_itself() -> None:

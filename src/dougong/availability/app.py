@@ -61,6 +61,7 @@ from dougong.types import (
 __all__ = ["CROWDED", "INVALID", "TOO_LARGE", "UNDERPAID", "UNFUNDED", "WRONG_SEQUENCE", "SquareApplication"]
 
 APP_VERSION = 2
+_ROOT_WEIGHT = 2 + HASH_BYTES  # of transaction 0 in a block: a tag, a length and the root
 
 
 class SquareApplication:
@@ -158,7 +159,7 @@ class SquareApplication:
         admitted to it first. What does not fit, or whose turn has not come, is left for later blocks."""
         await self._learn(proposal.txs)
         entries = list(self._waiting().by_bid(self._state.tip.base_fee))
-        width, room = self.params.max_square_size, proposal.max_tx_bytes - HASH_BYTES
+        width, room = self.params.max_square_size, proposal.max_tx_bytes - _ROOT_WEIGHT
         chosen, square = await asyncio.to_thread(choose, entries, width=width, room=room)
         laid_out = await asyncio.to_thread(self._lay_out, square)
         self._squares.put(chosen, laid_out)

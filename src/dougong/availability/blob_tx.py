@@ -140,6 +140,9 @@ def read_blob_tx(raw: bytes) -> BlobPayment | None:
         blob_tx = decode_blob_tx(raw)
         if blob_tx is None:
             return None
+        if raw != encode_blob_tx(blob_tx.tx, blob_tx.blobs):
+            # Else bytes that no share holds and nobody pays for could fill a block.
+            raise InvalidTransaction("a BlobTx is not encoded in its one form")
         signed = parse_signed_tx(blob_tx.tx)
         if signed.type_url != MESSAGE_TYPE:
             raise InvalidTransaction(f"{signed.type_url[:64]!r} stands where {MESSAGE_TYPE} is wanted")
@@ -166,7 +169,7 @@ def encode_message(signer: bytes, blobs: Sequence[Blob]) -> bytes:
 
 def _check_message(raw: bytes, signer: bytes, blob_tx: BlobTx) -> tuple[bytes, ...]:
     """The commitments that it states."""
-    message = Reader(raw, (1, 2, 3, 4, 8), repeated=(2, 4))
+    message = Reader(raw, (1, 2, 3, 4, 8), repeated=(2, 4), most=2 * MAX_BLOBS + 5)
     blobs = blob_tx.blobs
     if len(blobs) > MAX_BLOBS:
         raise InvalidBlob(f"a transaction carries {len(blobs)} blobs, more than {MAX_BLOBS}")

@@ -31,6 +31,7 @@ MAX_AMOUNT = (1 << 63) - 1  # of utia anywhere: the whole supply fits
 MAX_GAS = (1 << 63) - 1  # int64, as results carry it
 MAX_MEMO_BYTES = 256
 _SIGN_MODE_DIRECT = 1
+MOST_COINS = 16  # that are read, to say what is wrong with them
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +99,20 @@ def sign_tx(
     paid = Writer().message(1, encode_coin(fee) if fee else b"").uint(2, gas_limit).done()
     auth_info = Writer().message(1, signer_info).message(2, paid, always=True).done()
     signature = key.sign_digest(_digest(body, auth_info, chain_id, account_number))[:64]
-    return Writer().bytes(1, body).bytes(2, auth_info).bytes(3, signature).done()
+    return _encode(body, auth_info, signature)
 
 
 def parse_signed_tx(raw: bytes) -> SignedTx:
-    """Takes a TxRaw with one message and one direct signature apart. Raises `InvalidInput`."""
+    """Takes a TxRaw with one message and one direct signature apart. Raises `InvalidInput`. What the signature does not cover has
+    one form only: nobody makes another transaction of the same signature."""
     tx = Reader(raw, (1, 2, 3))
+    if raw != _encode(tx.raw(1), tx.raw(2), tx.raw(3)):
+        raise InvalidTransaction("a transaction is not encoded in its one form")
     body = Reader(tx.raw(1), (1, 2))  # no timeouts, no extension options
     if len(body.raw(2)) > MAX_MEMO_BYTES:
         raise InvalidTransaction(f"a memo is over {MAX_MEMO_BYTES} bytes")
     auth = Reader(tx.raw(2), (1, 2))  # no tip
-    paid = Reader(auth.raw(2), (1, 2), repeated=(1,))  # a fee without another payer
+    paid = Reader(auth.raw(2), (1, 2), repeated=(1,), most=MOST_COINS)  # a fee without another payer
     info = Reader(auth.raw(1), (1, 2, 3))
     mode = Reader(Reader(info.raw(2), (1,)).raw(1), (1,))
     if mode.uint(1) != _SIGN_MODE_DIRECT:
@@ -158,6 +162,11 @@ def open_any(raw: bytes, type_url: str) -> bytes:
     if reader.text(1) != type_url:
         raise InvalidTransaction(f"{reader.text(1)[:64]!r} stands where {type_url} is wanted")
     return reader.raw(2)
+
+
+def _encode(body: bytes, auth_info: bytes, signature: bytes) -> bytes:
+    """TxRaw."""
+    return Writer().bytes(1, body).bytes(2, auth_info).bytes(3, signature).done()
 
 
 def _digest(body: bytes, auth_info: bytes, chain_id: str, account_number: int) -> bytes:

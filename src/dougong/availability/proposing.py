@@ -13,13 +13,15 @@ from collections.abc import Sequence
 
 from dougong.availability.layout import Square, SquareBuilder
 from dougong.availability.pool import Entry
+from dougong.availability.shares import delimited_size
 from dougong.availability.wire import decode_blob_tx
 
 _MISSES = 512  # so many that did not fit, and the square counts as full
 
 
 def choose(entries: Sequence[Entry], *, width: int, room: int) -> tuple[list[bytes], Square]:
-    """The block's transactions in its order, and their square. `room` bounds their bytes together."""
+    """The block's transactions in its order, and their square. `room` bounds their bytes in a block together: each has a tag and
+    its length before it."""
     builder = SquareBuilder(width)
     plain: list[bytes] = []
     with_blobs: list[bytes] = []
@@ -29,8 +31,9 @@ def choose(entries: Sequence[Entry], *, width: int, room: int) -> tuple[list[byt
         signer, raw = entry.offer.signer, entry.raw
         if signer in stopped:
             continue
-        blob_tx = decode_blob_tx(raw) if len(raw) <= room else None
-        if len(raw) > room or (blob_tx is None and signer in publishing):
+        weight = 1 + delimited_size(len(raw))
+        blob_tx = decode_blob_tx(raw) if weight <= room else None
+        if weight > room or (blob_tx is None and signer in publishing):
             fits = False
         else:
             fits = builder.append_tx(raw) if blob_tx is None else builder.append_blob_tx(blob_tx)
@@ -39,7 +42,7 @@ def choose(entries: Sequence[Entry], *, width: int, room: int) -> tuple[list[byt
             if len(stopped) >= _MISSES:
                 break
             continue
-        room -= len(raw)
+        room -= weight
         if blob_tx is None:
             plain.append(raw)
         else:

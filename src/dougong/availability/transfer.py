@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dougong.availability.cosmos_tx import (
+    MOST_COINS,
     SignedTx,
     account_address,
     address_text,
@@ -52,7 +53,7 @@ def read_transfer(raw: bytes) -> Transfer:
         signed = parse_signed_tx(raw)
         if signed.type_url != TRANSFER_TYPE:
             raise InvalidTransaction(f"{signed.type_url[:64]!r} is not a message that this chain executes")
-        message = Reader(signed.message, (1, 2, 3), repeated=(3,))
+        message = Reader(signed.message, (1, 2, 3), repeated=(3,), most=MOST_COINS + 2)
         coins = message.many(3)
         if parse_address(message.text(1)) != signed.signer:
             raise InvalidTransaction("MsgSend takes from another account than the key that signed")

@@ -8,7 +8,8 @@
 
 Source: go-square `proto/blob` and `tx/`. A transaction is a `BlobTx` when it parses as one and its type id says so; whatever
 else the bytes are, they are a plain transaction. A message that says BLOB but breaks a rule is an error, not a plain
-transaction. Deviation: protobuf groups, which nothing writes, make a transaction plain here.
+transaction. Deviations: protobuf groups, which nothing writes, and more than 4,096 fields make a transaction plain here; a blob
+with a field twice is an error. Both bound what reading costs: a field of two bytes takes as long as one of a megabyte.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dougong.types import Blob, Namespace
 BLOB_TX_TYPE_ID = "BLOB"
 INDEX_WRAPPER_TYPE_ID = "INDX"
 _MASK32 = (1 << 32) - 1
+_MOST_FIELDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,9 @@ def _parse(raw: bytes) -> _Message | None:
     message = _Message()
     repeated: list[bytes] = []
     try:
-        for number, wire, value in fields(raw):
+        for place, (number, wire, value) in enumerate(fields(raw)):
+            if place >= _MOST_FIELDS:
+                return None
             if wire != LENGTH_DELIMITED or not isinstance(value, bytes) or number > 3:
                 message.unknown = True
             elif number == 1:
@@ -131,7 +135,11 @@ def _varints(packed: bytes) -> Iterable[int]:
 def _decode_blob(raw: bytes) -> Blob:
     numbers = {3: 0, 4: 0}
     parts = {1: b"", 2: b"", 5: b""}
+    seen: set[int] = set()
     for number, wire, value in fields(raw):
+        if number in seen:
+            raise InvalidTransaction(f"a blob of a BlobTx has field {number} twice")
+        seen.add(number)
         if wire == VARINT and number in numbers and isinstance(value, int):
             numbers[number] = value & _MASK32
         elif wire == LENGTH_DELIMITED and number in parts and isinstance(value, bytes):

@@ -126,12 +126,15 @@ class Reader:
     """One message read by field number: only `known` fields, each at most once unless it is in `repeated`.
 
     Missing fields read as proto3's zero values. Raises `InvalidInput`. It does not ask for canonical bytes: who hashes what it
-    read compares the bytes with its own encoding.
+    read compares the bytes with its own encoding. `most` bounds how many fields it reads, and so what a stranger's bytes cost:
+    two bytes a field are enough.
     """
 
-    def __init__(self, data: bytes, known: Collection[int], repeated: Collection[int] = ()) -> None:
+    def __init__(self, data: bytes, known: Collection[int], repeated: Collection[int] = (), *, most: int | None = None) -> None:
         self._values: dict[int, list[int | bytes]] = {}
-        for number, _, value in fields(data):
+        for place, (number, _, value) in enumerate(fields(data)):
+            if place == most:
+                raise InvalidInput(f"a protobuf message has more than {most} fields")
             if number not in known:
                 raise InvalidInput(f"protobuf field {number} is not known here")
             seen = self._values.setdefault(number, [])

@@ -45,6 +45,7 @@ class Mempool:
         self._flush: asyncio.Task[None] | None = None
         self._next = 0
         self._bytes = 0
+        self._added_txs = self._added_bytes = 0  # since the last recheck
         self.filled = asyncio.Event()
         for key, tx in store.items(TABLE):
             self._keep(tx_hash(tx), key, tx)
@@ -57,9 +58,6 @@ class Mempool:
     def __contains__(self, digest: bytes) -> bool:
         return digest in self._waiting
 
-    def transactions(self) -> list[bytes]:
-        return [tx for _, tx in self._waiting.values()]
-
     def check_room(self, tx: bytes) -> None:
         """Raises `InvalidTransaction` for one that is too large (or empty), `Rejected` when there is no room now."""
         limits = self._limits
@@ -71,6 +69,16 @@ class Mempool:
                 remedy="send it again after the next blocks",
             )
 
+    @property
+    def is_worth_a_recheck(self) -> bool:
+        """Whether so much came since the last one that another one may make room, and cannot be asked for often."""
+        return 4 * self._added_txs >= self._limits.txs or 4 * self._added_bytes >= self._limits.bytes
+
+    def begin_recheck(self) -> list[bytes]:
+        """What to ask the application about."""
+        self._added_txs = self._added_bytes = 0
+        return [tx for _, tx in self._waiting.values()]
+
     async def add(self, tx: bytes) -> None:
         """Returns once the transaction is durable; one that is there already costs nothing. Raises as `check_room`, or the
         store's error when it could not be kept (then it was not)."""
@@ -81,6 +89,8 @@ class Mempool:
             self.check_room(tx)
             self._pending[digest] = (tx, asyncio.get_running_loop().create_future())
             self._bytes += len(tx)
+            self._added_txs += 1
+            self._added_bytes += len(tx)
         future = self._pending[digest][1]
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._write_pending())

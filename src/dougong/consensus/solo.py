@@ -37,7 +37,7 @@ from dougong.consensus.mempool import Mempool, MempoolLimits
 from dougong.consensus.replay import handshake, updates_change_nothing
 from dougong.consensus.validators import validators_hash
 from dougong.crypto.keys import Ed25519Key
-from dougong.errors import ConfigError, Divergence, NotFound, Unavailable
+from dougong.errors import ConfigError, Divergence, NotFound, Rejected, Unavailable
 from dougong.interfaces import Application
 from dougong.types import ZERO_HASH, Block, ChainStatus, CheckTxResult, DecidedBlock, Proposal, SignedHeader
 
@@ -163,7 +163,7 @@ class Solo:
         self._check_running()
         if blocks.tx_hash(tx) in self._mempool:
             return CheckTxResult(log="already in the mempool")
-        self._mempool.check_room(tx)
+        await self._check_room(tx)
         first = self._tip.height
         while True:
             height = self._tip.height
@@ -175,6 +175,17 @@ class Solo:
         self._check_running()
         await self._mempool.add(tx)
         return verdict
+
+    async def _check_room(self, tx: bytes) -> None:
+        """Raises as `broadcast`. A full mempool asks the application first what it has let go of since the last block: else bids
+        that replace each other, of which one at most is ever paid, would keep everybody else out."""
+        try:
+            self._mempool.check_room(tx)
+        except Rejected:
+            if not self._mempool.is_worth_a_recheck:
+                raise
+            await self._recheck()
+            self._mempool.check_room(tx)
 
     async def _decided_since(self, height: int, tx: bytes) -> bool:
         """Whether a block above `height` holds the transaction: an application may propose what it has only just admitted."""
@@ -284,7 +295,7 @@ class Solo:
     async def _recheck(self) -> None:
         """Asks about every waiting transaction again, on the new state, and drops those that became invalid."""
         if self._options.recheck:
-            txs = self._mempool.transactions()
+            txs = self._mempool.begin_recheck()
             await self._mempool.discard([tx for tx in txs if not (await self._app.check_tx(tx, recheck=True)).accepted])
 
     # --- state ------------------------------------------------------------------------------------------------------

@@ -180,6 +180,7 @@ async def _answer_one(
             raise RpcError(METHOD_NOT_FOUND, f"the method {name[:80]} does not exist/is not available")
         arguments = method.bind(given)
         async with _metered(client, name) as spent:
+            spent(sum(len(argument) for argument in arguments if isinstance(argument, (bytes, str))))
             result = await method.handler(*arguments)
             reply = orjson.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}) if wants_reply else None
             spent(len(reply or b""))

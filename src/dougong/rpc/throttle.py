@@ -6,10 +6,11 @@
         async with client.call("da_shares") as spent:   # waits for a place; RpcError LIMIT_EXCEEDED when the bucket is empty
             spent(len(reply))
 
-Every client has a token bucket, whose tokens are bytes. A metered call takes what its work is worth and then the bytes of its
-reply: cells, headers, namespaces and whole squares cost what they are. A call is admitted while the bucket is not empty, and what
-it takes beyond becomes a debt that later calls wait for; the error says how long (`data.retryAfter`, seconds). What wallets call
-is not metered, only its concurrency is: execution has its own limits.
+Every client has a token bucket, whose tokens are bytes. A metered call takes what its work is worth, the bytes that it brings
+(a transaction to judge), whatever becomes of them, and the bytes of its reply: cells, headers, namespaces and whole squares
+cost what they are. A call is admitted while the bucket is not empty, and what it takes beyond becomes a debt that later calls
+wait for; the error says how long (`data.retryAfter`, seconds). What wallets call is not metered, only its concurrency is:
+execution has its own limits.
 
 A client is an IPv4 address, or 64 bits of an IPv6 address, since a host has as many of those as it likes. Behind a proxy it is
 what the proxy says, if the operator has named the proxy. Clients that are idle and have full buckets are forgotten.
