@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
 
+from dougong.availability import SquareClient
 from dougong.errors import Divergence, NotFound, Rejected, Unavailable
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import NodeClient
@@ -19,7 +22,7 @@ from dougong.services.remote import RemoteSquare
 from dougong.services.sources import SettledSource, SovereignSource
 from dougong.services.verifying_node import ClaimWatch, VerifyingNode
 from dougong.settlement.client import SettlementClient
-from dougong.types import Blob, Claim
+from dougong.types import BatchReference, Blob, Claim, Namespace, NamespaceData, Placement
 from tests.services.settled import (
     DA_GENESIS,
     NAMESPACE,
@@ -200,6 +203,42 @@ async def test_a_sovereign_rollup_is_followed_from_its_namespace_alone(tmp_path:
                 assert node.chain.latest.hash == rollup.chain.latest.hash
                 await node.close()
         await rollup.down()
+
+
+class Blobs:
+    """A square told as blobs of Ethereum are: every blob begins at share 0 of a transaction of its own."""
+
+    def __init__(self, square: SquareClient) -> None:
+        self.latest, self.header, self._square = square.latest, square.header, square
+
+    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+        found = await self._square.blobs(height, namespace)
+        placed = (replace(one, placement=Placement(height, sha256(one.blob.data).digest(), 0, 1)) for one in found.blobs)
+        return replace(found, blobs=tuple(placed))
+
+
+async def test_a_follower_stopped_between_two_batches_of_a_block_takes_the_second(tmp_path: Path) -> None:
+    class Stopping(SovereignSource):
+        after = 0
+
+        async def data(self, reference: BatchReference) -> bytes | None:
+            if reference.index == self.after:
+                raise Unavailable("stopped here")
+            return await super().data(reference)
+
+    async with data_chain(tmp_path / "da") as layer:
+        own = layer.client(SEQUENCER)
+        await own.publish([Blob(NAMESPACE, b"\x00%d" % number, 1, own.address) for number in range(3)])
+        await own.publish([Blob(NAMESPACE, b"\x00%d" % number, 1, own.address) for number in range(3, 5)])
+        for number, blobs in enumerate([own, cast(SquareClient, Blobs(own))]):
+            for batch in range(1, 6):
+                source = Stopping(blobs, da_id=DA_GENESIS.hash, namespace=NAMESPACE, sequencer=own.address)
+                source.after = batch
+                node = await VerifyingNode.open(tmp_path / f"verifier{number}", genesis(), source)
+                with suppress(Unavailable):
+                    await node.catch_up()
+                assert node.follower.position.index == batch, "no batch of a block may be passed over"
+                await node.close()
 
 
 async def test_a_proposer_killed_anywhere_claims_each_batch_once(tmp_path: Path) -> None:

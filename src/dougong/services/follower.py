@@ -206,7 +206,7 @@ class Follower:
             state=head.hash,
             outbox_root=head.outbox_root,
             da_height=before.da_height if placement is None else placement.height,
-            da_share=before.da_share if placement is None else placement.start_share,
+            da_taken=before.da_taken if placement is None else 1 + before.da_taken * (placement.height == before.da_height),
             scanned=before.scanned,
         )
         record = pack({"reference": pack_reference(reference), "after": asdict(after)})

@@ -28,7 +28,8 @@ class Position:
     """How far a rollup has been derived: everything before batch `index` is applied, and the chain's head was block `number`
     with `state` as its hash. The accumulators are those after the last batch and the last consumed message.
 
-    `da_height` and `da_share` are where the last batch lay; `scanned` is the last DA height that holds nothing new (sovereign).
+    `da_height` is where the last batch lay, and `da_taken` how many of that block's were applied; `scanned` is the last DA height
+    that holds nothing new (sovereign).
     """
 
     index: int
@@ -39,7 +40,7 @@ class Position:
     state: bytes
     outbox_root: bytes
     da_height: int = 0
-    da_share: int = -1
+    da_taken: int = 0
     scanned: int = 0
 
     @classmethod
@@ -187,9 +188,8 @@ class SovereignSource:
             batches = signed_batches(found, self._sequencer)
             if batches:
                 seconds = (await self._da.header(height)).time_ns // 1_000_000_000
-            for placed in batches:
-                if height == position.da_height and placed.placement.start_share <= position.da_share:
-                    continue
+            # Counted, not compared by place: on blobs of Ethereum each batch of a block begins at share 0 of its transaction.
+            for placed in batches[position.da_taken if height == position.da_height else 0 :]:
                 index = position.index + len(references)
                 self._read[placed.placement] = placed.blob.data
                 references.append(BatchReference(index, self._da_id, placed.placement, 0, seconds))
