@@ -143,7 +143,7 @@ class SettledSource:
         if header.capacity(placement.data_root) is None:
             raise Divergence(
                 f"batch {reference.index} was settled under data root {placement.data_root.hex()} of height {placement.height}, "
-                f"but the DA chain's header says {header.data_root.hex()}: its attestors have signed what never was",
+                f"but the DA chain's header says {header.data_root.hex()}: what settlement was shown there never was",
                 remedy="do not use what was settled from this batch on",
             )
         blob = await self._da.blob(placement, self._namespace)
