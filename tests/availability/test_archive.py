@@ -6,7 +6,7 @@ import random
 import resource
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,6 +153,26 @@ def test_what_a_crash_leaves_is_removed(tmp_path: Path, left: str) -> None:
     square = served(4)
     archive.put(square, proof_of(square))
     assert archive.square(4).original() == square.original()
+
+
+def test_what_others_put_there_stays_and_stops_nothing(tmp_path: Path) -> None:
+    archive, _ = filled(tmp_path, 3)
+    archive.prune(2)
+    archive.close()
+    root, folder = tmp_path / "squares", files(tmp_path)[0].parent
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "1.square").write_bytes(b"kept")
+    (root / "lost+found").mkdir()
+    (root / "notes.txt").write_bytes(b"kept")
+    (root / "000000000007").symlink_to(elsewhere)
+    (folder / "4.square.d").mkdir()
+    (folder / "notes.txt").write_bytes(b"kept")
+    with closing(SquareArchive(tmp_path)) as archive:
+        assert (archive.base, archive.last) == (2, 3)
+    left = {str(path.relative_to(tmp_path)) for path in [*root.iterdir(), *folder.iterdir(), *elsewhere.iterdir()]}
+    assert {"squares/lost+found", "squares/notes.txt", "elsewhere/1.square"} < left
+    assert {f"squares/{folder.name}/{name}" for name in ("2.square", "3.square", "4.square.d", "notes.txt")} < left
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "longer", "gone", "another's"])

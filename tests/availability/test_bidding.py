@@ -19,7 +19,7 @@ from dougong.availability.paying import pay
 from dougong.availability.pool import PoolLimits
 from dougong.consensus import Genesis, Solo, SoloOptions
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
-from dougong.errors import Underpaid
+from dougong.errors import Unavailable, Underpaid
 from dougong.testing.consensus import running
 from dougong.types import Blob, Namespace, Validator
 
@@ -133,6 +133,44 @@ async def test_who_was_pushed_out_comes_back_at_a_higher_price(tmp_path: Path) -
         async with running(layer.chain):
             assert (await sent).height
         assert layer.app.account(da.address).sequence == 1
+
+
+async def test_nobody_waits_for_ever_behind_one_that_was_pushed_out_and_given_up(tmp_path: Path) -> None:
+    async with opened(tmp_path, PoolLimits(txs=2)) as layer:
+        da = layer.client(ALICE)
+        sent = []
+        for number in range(2):
+            sent.append(asyncio.create_task(da.submit(blob(100, number))))
+            while await asyncio.sleep(0.001, layer.app.market().waiting_txs == number):
+                pass
+        for key in KEYS[1:3]:
+            raw = make_blob_tx(key, layer.chain_id, 0, [blob(100_000)], fee=2 * least(100_000))  # the base fee rises
+            assert (await layer.broadcast(raw)).accepted
+        sent[0].cancel()
+        await asyncio.wait(sent[:1])
+        async with running(layer.chain):
+            with pytest.raises(Unavailable):
+                await asyncio.wait_for(sent[1], 20)
+            assert (await da.submit(blob(100, 1))).height
+            assert await published(layer, blob(100, 1)) == 1
+        assert layer.app.account(da.address).sequence == 1
+
+
+async def test_a_quote_follows_what_waits(tmp_path: Path) -> None:
+    """The ladder of bids is made once for all who ask, and anew when the pool or the base fee changes."""
+    async with opened(tmp_path) as layer:
+        quotes = []
+        for sequence in range(8):
+            quotes.append((await layer.quote(20_000)).price)
+            raw = make_blob_tx(BOB, layer.chain_id, sequence, [blob(20_000)], fee=2 * least(20_000))
+            assert (await layer.broadcast(raw)).accepted
+        assert quotes[0] == least(20_000) < quotes[-1]
+        assert quotes == sorted(quotes)
+        async with running(layer.chain):
+            while await asyncio.sleep(0.001, layer.app.market().waiting_txs):
+                pass
+            await layer.wait_for_height(await layer.latest() + 40)
+        assert (await layer.quote(20_000)).price == quotes[0]
 
 
 async def test_what_was_given_up_is_taken_up_again_and_not_sent_twice(tmp_path: Path) -> None:

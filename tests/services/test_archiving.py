@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,8 @@ from dougong.consensus.light import verify_transaction
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
 from dougong.errors import Pruned, StoreCorrupt, StoreFull
 from dougong.services.archiving import ArchiveService, Floor, Window
+from dougong.services.batches import BatchRecord, BatchState
+from dougong.services.publishing import SubmitThenFix
 from dougong.testing.consensus import running
 from dougong.types import Blob, Namespace, Validator
 
@@ -229,6 +233,56 @@ async def test_a_damaged_square_is_made_anew_from_its_block(tmp_path: Path) -> N
         assert path.read_bytes() != raw, "the file is mended"
     async with opened(tmp_path) as node:
         assert (await node.layer.blobs(height, ALPHA)) == found
+
+
+@pytest.mark.parametrize("what", ["chain", "archive"])
+async def test_an_archive_of_another_past_is_not_served(tmp_path: Path, what: str) -> None:
+    """A chain that was put back would decide other blocks for heights whose squares are served already."""
+    async with opened(tmp_path) as node, running(node.chain):
+        await publish(node, 3)
+        await node.service(Window()).catch_up()
+        await node.layer.check_archive()
+    (tmp_path / "archive").rename(tmp_path / "kept")
+    shutil.rmtree(tmp_path / "chain")
+    shutil.rmtree(tmp_path / "app")
+    async with opened(tmp_path) as node:
+        await node.layer.check_archive()
+        if what == "archive":
+            async with running(node.chain):
+                await node.chain.wait_for_height(50)
+    shutil.rmtree(tmp_path / "archive")
+    (tmp_path / "kept").rename(tmp_path / "archive")
+    async with opened(tmp_path) as node:
+        with pytest.raises(StoreCorrupt, match="ends at height" if what == "chain" else "another square"):
+            await node.layer.check_archive()
+
+
+@dataclass
+class InHand:
+    record: BatchRecord
+
+    async def data(self) -> bytes:
+        return b"a batch"
+
+    async def keep(self, **changes: Any) -> None:
+        self.record = replace(self.record, **changes)
+
+    def crash_point(self, step: str) -> None:
+        pass
+
+
+async def test_a_batch_that_was_on_its_way_longer_than_the_window_is_sent_again(tmp_path: Path) -> None:
+    batch = InHand(BatchRecord(0, 1, 1, bytes(32), bytes(32), 0, bytes(32), BatchState.SUBMITTING, from_height=1))
+    async with opened(tmp_path) as node, running(node.chain):
+        da = node.layer.client(ALICE)
+        publishing = SubmitThenFix(da, ALPHA, da.address, fix=None)
+        first = (await publishing.publish(batch))["placement"]
+        assert (await publishing.publish(batch))["placement"] == first, "what was sent is found"
+        await node.chain.wait_for_height(first.height + 10)
+        await pruned_to(node.service(Window(blocks=3)), node, first.height + 1)
+        again = (await publishing.publish(batch))["placement"]
+        assert again.height > first.height
+        assert (await publishing.publish(batch))["placement"] == again
 
 
 async def test_an_application_behind_the_window_is_said_to_be(tmp_path: Path) -> None:

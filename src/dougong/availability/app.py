@@ -37,7 +37,7 @@ from dougong.availability.layout import Square
 from dougong.availability.params import SquareParams
 from dougong.availability.pool import Pool, PoolLimits
 from dougong.availability.proposing import choose
-from dougong.availability.quoting import inclusion_price
+from dougong.availability.quoting import Ladder
 from dougong.availability.square_cache import LaidOut, SquareCache, lay_out
 from dougong.availability.state import TABLES, Changes, State
 from dougong.crypto.hashing import sha256
@@ -72,6 +72,7 @@ class SquareApplication:
         self._lay_out = lay_out
         self._state = State(store)
         self._pool = Pool(limits)
+        self._ladder: Ladder | None = None
         self._pending: tuple[int, Changes] | None = None
         # What waited before a restart, until all of it is here: it comes in the order of arrival, not of sequences.
         self._returning: list[tuple[Offer, bytes]] | None = []
@@ -128,7 +129,10 @@ class SquareApplication:
 
     def price(self, used: int) -> int:
         """Nano-utia per gas at which `used` bytes of the square get into the next block, as it looks now."""
-        return inclusion_price(self._waiting(), self._state, used)
+        pool = self._waiting()
+        if self._ladder is None or not self._ladder.is_of(pool, self._state):
+            self._ladder = Ladder.of(pool, self._state)
+        return self._ladder.price(used)
 
     # --- Application ------------------------------------------------------------------------------------------------
 

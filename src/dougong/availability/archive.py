@@ -20,11 +20,11 @@ one below the window, and the next opening removes both. Methods block on the di
 from __future__ import annotations
 
 import errno
-import shutil
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,8 @@ __all__ = ["ArchivedHeader", "SquareArchive"]
 _TABLES = ("headers", "meta")
 _BASE = b"base"
 _FOLDER_HEIGHTS = 1000
+_FOLDER = re.compile(r"[0-9]{12}")
+_FILE = re.compile(r"(?P<height>[0-9]{1,18})\.square(?P<draft>\.draft)?")
 _OPEN_SQUARES = 64
 _NODE_BYTES = 90
 _REMEDY = "it is made anew from its block; if that was pruned, remove the archive's folder or restore it"
@@ -130,7 +132,8 @@ class SquareArchive:
                     for height in range(base, below):
                         self._path(height).unlink(missing_ok=True)
                         if height % _FOLDER_HEIGHTS == _FOLDER_HEIGHTS - 1:
-                            shutil.rmtree(self._path(height).parent, ignore_errors=True)
+                            with suppress(OSError):
+                                self._path(height).parent.rmdir()
             return self._base
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -188,17 +191,19 @@ class SquareArchive:
         return self._files / f"{height // _FOLDER_HEIGHTS:012}" / f"{height}.square"
 
     def _sweep(self) -> None:
-        """Removes drafts, squares without a header and squares below the window. Folders between were whole before."""
+        """Removes drafts, squares without a header and squares below the window, and touches nothing that the archive did not
+        make. Folders between were whole before."""
         low, high = self._base // _FOLDER_HEIGHTS, self._last // _FOLDER_HEIGHTS
         for folder in self._files.iterdir():
-            number = int(folder.name) if folder.name.isdecimal() else -1
-            if number < low:
-                shutil.rmtree(folder)
-            elif number == low or number >= high:
-                for file in folder.iterdir():
-                    height = int(file.stem) if file.suffix == ".square" and file.stem.isdecimal() else -1
-                    if not self._base <= height <= self._last:
-                        file.unlink()
+            if not _FOLDER.fullmatch(folder.name) or folder.is_symlink() or low < int(folder.name) < high:
+                continue
+            for file in folder.iterdir():
+                name = _FILE.fullmatch(file.name)
+                if name and (name["draft"] or not self._base <= int(name["height"]) <= self._last):
+                    file.unlink()
+            if int(folder.name) < low:
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 def _encode(header: SquareHeader, proof: MerkleProof) -> bytes:

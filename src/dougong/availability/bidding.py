@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dougong.availability.admission import CROWDED, INVALID, TOO_LARGE, UNDERPAID, UNFUNDED, wanted_of
+from dougong.availability.admission import CROWDED, INVALID, TOO_LARGE, UNDERPAID, UNFUNDED, WRONG_SEQUENCE, wanted_of
 from dougong.availability.blob_tx import blobs_gas, content_id, make_blob_tx
 from dougong.availability.cosmos_tx import MAX_AMOUNT, account_address, address_text
 from dougong.availability.fees import NANO, base_cost
@@ -183,6 +183,11 @@ class Bidder:
                 return Flight(tx.sequence, tx.fee, after, after, {tx.digest: b""})
         return None
 
+    async def _is_stranded(self, flight: Flight) -> bool:
+        """Whether the account's line ends before this flight, and nobody here is about to go on with it."""
+        following = (await self._door.account(self.address)).next_sequence
+        return following < flight.sequence and following not in self._flying
+
     async def _is_free(self, sequence: int) -> bool:
         return (await self._door.account(self.address)).next_sequence == sequence
 
@@ -253,6 +258,8 @@ class Bidder:
                     raise _too_little(asked, want.limit)
                 return  # it can do no better, and what it bid is enough by the node's word
             verdict = await self._offer(flight, min(fee, want.limit), want)
+            if verdict.code == WRONG_SEQUENCE and await self._is_stranded(flight):
+                raise Unavailable("a transaction of the account that was to come before this one was pushed out and given up")
             if verdict.code not in (UNDERPAID, UNFUNDED):
                 return  # taken; or the account has moved on, which whoever watches will see
             if waits and (verdict.code == UNFUNDED or (wanted_of(verdict) or 0) > want.limit):

@@ -36,7 +36,7 @@ from dougong.codec.timestamp import decode_time
 from dougong.crypto import merkle
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
-from dougong.errors import Divergence, InvalidBlob, StoreCorrupt
+from dougong.errors import Divergence, InvalidBlob, InvalidInput, StoreCorrupt
 from dougong.interfaces import Consensus
 from dougong.types import (
     Blob,
@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 _KEPT_BLOCKS = 1024
 _BUILT_AT_ONCE = 2
-_TIME_FIELD = 4  # of CometBFT's Header
+_TIME_FIELD, _DATA_HASH_FIELD = 4, 7  # of CometBFT's Header
 _MEASURED_BLOCKS = 16
 
 
@@ -202,6 +202,26 @@ class SquareLayer:
         block = await self.chain.block(height)
         found = next((decode_blob_tx(tx) for tx in block.txs if sha256(tx) == digest), None)
         return b"" if found is None else sha256(found.tx)
+
+    async def check_archive(self) -> None:
+        """Raises `StoreCorrupt` unless the archive is of this chain, and no longer than it: a chain's folder that was put back to
+        an older state would decide other blocks for heights whose squares are served already."""
+        last, latest = (0 if self.archive is None else self.archive.last), await self.latest()
+        if self.archive is None or last == 0:
+            return
+        remedy = "restore the chain's folder, or remove the archive's if the chain is to begin anew from there"
+        if last > latest:
+            raise StoreCorrupt(f"the archive of {self.chain_id} ends at height {last} and the chain at {latest}", remedy=remedy)
+        kept = await asyncio.to_thread(self.archive.header, last)
+        header = Reader((await self.chain.signed_header(last)).header, range(1, 15))
+        try:
+            merkle.verify(header.raw(_DATA_HASH_FIELD), sha256(kept.header.data_root), kept.data_root_proof)
+            same = decode_time(header.raw(_TIME_FIELD)) == kept.header.time_ns
+        except InvalidInput:
+            same = False
+        if not same:
+            message = f"the archive of {self.chain_id} holds another square for height {last} than the chain's"
+            raise StoreCorrupt(message, remedy=remedy)
 
     async def keep(self, height: int) -> None:
         """Puts the next height into the archive. Raises `StoreError`."""

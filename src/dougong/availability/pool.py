@@ -60,6 +60,7 @@ class Pool:
         self._digests: dict[bytes, Entry] = {}
         self._bytes = 0
         self._arrivals = 0
+        self.version = 0  # rises when what waits changes
         self._tails: list[tuple[int, int, bytes]] = []  # heap of (worth, -arrival, digest); may name what is no tail any more
 
     def __len__(self) -> int:
@@ -126,6 +127,7 @@ class Pool:
             self._forget(line[place])
             line.pop(place)
         self._arrivals += 1
+        self.version += 1
         entry = Entry(offer, raw, self._arrivals)
         line.insert(place, entry)
         self._digests[offer.digest] = entry
@@ -166,6 +168,7 @@ class Pool:
 
     def settle(self, accounts: Mapping[bytes, Account]) -> None:
         """After a block: lets go of what is spent, and of tails that these accounts can no longer pay for."""
+        self.version += 1
         for signer in self._lines.keys() & accounts.keys():
             account, line = accounts[signer], self._lines[signer]
             kept = [entry for entry in line if entry.offer.sequence >= account.sequence]

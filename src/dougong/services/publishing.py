@@ -13,9 +13,10 @@ a sovereign rollup the second one counts as empty, because its parent is no long
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Protocol
 
-from dougong.errors import ConfigError, Divergence
+from dougong.errors import ConfigError, Divergence, Pruned
 from dougong.interfaces import DataAvailability
 from dougong.services.batches import BatchInHand, BatchRecord, BatchState
 from dougong.types import ADDRESS_BYTES, Blob, Namespace, Placement
@@ -70,11 +71,15 @@ class SubmitThenFix:
             await self._fix.fix(batch.record, index)
 
     async def _look_for(self, data: bytes, from_height: int) -> Placement | None:
-        """A blob of ours with these bytes, published since `from_height`."""
-        for height in range(max(1, from_height), await self._da.latest() + 1):
-            for placed in (await self._da.blobs(height, self._namespace)).blobs:
-                if placed.blob.data == data and placed.blob.signer == self._signer:
-                    return placed.placement
+        """A blob of ours with these bytes, published since `from_height`. What was pruned meanwhile is as good as not published:
+        nobody could be shown it."""
+        height = max(1, from_height)
+        while height <= await self._da.latest():  # asked anew: it may be published while this looks for it
+            with suppress(Pruned):
+                for placed in (await self._da.blobs(height, self._namespace)).blobs:
+                    if placed.blob.data == data and placed.blob.signer == self._signer:
+                        return placed.placement
+            height += 1
         return None
 
     async def _read_back(self, placement: Placement, data: bytes) -> None:

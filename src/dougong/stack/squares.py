@@ -215,6 +215,7 @@ async def open_square(context: Context, name: str, config: SquareAvailability, c
         archive = await in_thread(SquareArchive, home / "archive")
         opened.push_async_callback(in_thread, archive.close)
         layer = SquareLayer(chain, app, archive)
+        await layer.check_archive()
         store = await in_thread(Store, home / "fraud-proofs", FRAUD_TABLES)
         opened.callback(store.close)
         proofs = await in_thread(FraudProofs, store, layer.header, log=context.log)
