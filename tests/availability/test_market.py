@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,11 @@ from dougong.availability.blob_tx import account_address, blobs_gas, make_blob_t
 from dougong.availability.cosmos_tx import address_text
 from dougong.availability.fees import base_cost, bytes_used
 from dougong.availability.pool import PoolLimits
+from dougong.availability.state import TABLES
 from dougong.availability.transfer import make_transfer
 from dougong.availability.wire import decode_blob_tx
 from dougong.crypto.keys import Secp256k1Key
+from dougong.store import Store, Transaction
 from dougong.testing import check_application
 from dougong.types import Blob, DecidedBlock, InitChain, Namespace, Proposal
 
@@ -278,3 +280,37 @@ async def test_the_base_fee_follows_what_was_published(tmp_path: Path) -> None:
         assert app.market().used_percent == used * 100 // app.params.capacity_bytes
         await decide(app, 2, await propose(app))
         assert app.market().base_fee == FLOOR
+
+
+class Watched(Store):
+    """Calls `committed` when a write is on the disk and its thread has not gone on."""
+
+    committed: Callable[[], None] | None = None
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        with super().write() as txn:
+            yield txn
+        if self.committed is not None:
+            self.committed()
+
+
+async def test_who_sees_a_sequence_spent_waits_for_its_block(tmp_path: Path) -> None:
+    """A block is written in a thread: an account can be read that is newer than the tip. Whoever took that for an account that
+    someone else had spent, without its block, would publish and pay again."""
+    store = Watched(tmp_path / "state", TABLES)
+    app = SquareApplication(store)
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        seen.append((app.account(ADDRESSES[0]).sequence, app.seen_height))
+
+    try:
+        await app.init_chain(GENESIS)
+        look()
+        store.committed = look
+        for height in (1, 2):
+            await decide(app, height, await propose(app, tx(ALICE, height - 1)))
+        assert seen == [(0, 0), (1, 1), (2, 2)]
+    finally:
+        await app.close()

@@ -114,6 +114,11 @@ class SquareApplication:
         """The sequence that the signer's next transaction must have to wait behind those that wait already."""
         return self.account(signer).next_sequence
 
+    @property
+    def seen_height(self) -> int:
+        """Nothing that was said of an account before is of a later block than this."""
+        return self._state.seen_height
+
     def account(self, address: bytes) -> FeeAccount:
         """What the account has, after the last committed block, and what it has waiting."""
         account = self._state.account(address)

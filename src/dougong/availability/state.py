@@ -86,6 +86,7 @@ class State:
         self.params = SquareParams()
         self.first_hash = b""
         self.tip = Tip(0, 0, 0, b"")  # replaced as a whole: a block is written in a thread
+        self._begun = 0
         chain = store.get("meta", _CHAIN)
         if chain is not None:
             self._configure(chain)
@@ -105,6 +106,12 @@ class State:
         value = self._store.get("accounts", address)
         return _EMPTY if value is None else Account(int.from_bytes(value[8:]), int.from_bytes(value[:8]))
 
+    @property
+    def seen_height(self) -> int:
+        """What `account` answered before is of no later block than this. It may be one above the tip, whose thread has written
+        the block and does not say so yet."""
+        return max(self.tip.height, self._begun)
+
     def begin_block(self) -> BlockState:
         if self._store.get("meta", _CHAIN) is None:
             raise StoreCorrupt("a DA chain's application was asked for a block before init_chain")
@@ -113,6 +120,7 @@ class State:
     def write(self, height: int, changes: Changes) -> None:
         """Durable when it returns."""
         tip = Tip(height, changes.base_fee, changes.supply, changes.app_hash, changes.used)
+        self._begun = height
         with self._store.write() as txn:
             for address, account in changes.accounts.items():
                 txn.put("accounts", address, account.pack())
