@@ -19,7 +19,7 @@ use revm::primitives::eip3860::MAX_INITCODE_SIZE;
 use revm::primitives::hardfork::SpecId;
 use std::sync::{Mutex, PoisonError};
 
-/// Largest transaction that is looked at, in bytes. Ethereum's pools stop at 128 KiB; a block's gas limit bounds the rest.
+/// Largest transaction that a chain of ours takes, in bytes. Ethereum's pools stop at 128 KiB; a block's gas limit bounds the rest.
 pub const MAX_TX_BYTES: usize = 1 << 20;
 
 pub type Envelope = EthereumTxEnvelope<TxEip4844>;
@@ -159,17 +159,17 @@ pub fn decode_with(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String
                 .into(),
         );
     }
-    decode_any(raw, senders)
-}
-
-/// The canonical decoding alone: no sender.
-pub fn parse(raw: &[u8]) -> Result<Envelope, String> {
     if raw.len() > MAX_TX_BYTES {
         return Err(format!(
             "a transaction of {} bytes is over the limit of {MAX_TX_BYTES}",
             raw.len()
         ));
     }
+    decode_any(raw, senders)
+}
+
+/// The canonical decoding alone: no sender.
+pub fn parse(raw: &[u8]) -> Result<Envelope, String> {
     let mut rest = raw;
     let envelope =
         Envelope::decode_2718(&mut rest).map_err(|error| format!("not a transaction: {error}"))?;
@@ -182,7 +182,8 @@ pub fn parse(raw: &[u8]) -> Result<Envelope, String> {
     Ok(envelope)
 }
 
-/// As `decode_with`, but lets blob transactions of foreign chains pass.
+/// As `decode_with`, but for the blocks of foreign chains: with blob transactions, and of any size, since only their own rules say
+/// what is too large.
 pub fn decode_any(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String> {
     let envelope = parse(raw)?;
     let hash = *envelope.tx_hash();
@@ -217,7 +218,7 @@ pub fn decode_all<T: AsRef<[u8]> + Sync>(raws: &[T], senders: &SenderCache) -> V
     decode_each(raws, |raw| decode_with(raw, senders))
 }
 
-/// As `decode_all`, but lets blob transactions of foreign chains pass.
+/// As `decode_all`, for the blocks of foreign chains.
 pub fn decode_all_any<T: AsRef<[u8]> + Sync>(raws: &[T], senders: &SenderCache) -> Vec<Decoded> {
     decode_each(raws, |raw| decode_any(raw, senders))
 }

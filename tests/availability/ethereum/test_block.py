@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rlp import decode as decode_rlp  # type: ignore[import-untyped]
 
 from dougong._native import transactions_root
 from dougong.availability.ethereum import read_block
@@ -18,7 +19,7 @@ from dougong.codec import rlp
 from dougong.crypto.hashing import keccak256
 from dougong.errors import InvalidHeader, InvalidInput
 from tests.availability.ethereum.conftest import MINE, OWNER, STRANGER, World
-from tests.availability.kzg.world import FOREIGN, LARGE, carried
+from tests.availability.kzg.world import FOREIGN, LARGE, carried, signed
 
 # What a node tells beside the header, the hash, and the transactions: nothing of it is used.
 UNUSED = {"size", "totalDifficulty", "uncles", "withdrawals"}
@@ -57,6 +58,24 @@ def test_a_standard_root_is_taken_too(world: World) -> None:
         read_block(bare)
     bare["hash"] = "0x" + header_hash(bare)
     assert read_block(bare).header.transactions == world.block.header.transactions
+
+
+def test_a_transaction_of_any_size_is_read(world: World) -> None:
+    """A megabyte of zeros costs some tenths of an ether, and would have ended the reading of the chain."""
+    calldata = bytes((1 << 20) + 1)
+    raw = signed(OWNER, carried(OWNER, (FOREIGN,)).tx.versioned_hashes, calldata)
+    fields = decode_rlp(raw[1:])
+    names = "chainId nonce maxPriorityFeePerGas maxFeePerGas gas to value input accessList maxFeePerBlobGas blobVersionedHashes"
+    told: dict[str, Any] = {"type": "0x3"}
+    for name, field in zip([*names.split(), "yParity", "r", "s"], fields, strict=True):
+        whole = name in ("to", "input")
+        told[name] = "0x" + field.hex() if whole else hex(int.from_bytes(field)) if isinstance(field, bytes) else field
+    told |= {"accessList": [], "blobVersionedHashes": ["0x" + one.hex() for one in told["blobVersionedHashes"]]}
+    root = "0x" + transactions_root([raw]).hex()
+    block = {**world.answer, "transactions": [told], "transactionsRoot": root, "blobGasUsed": hex(1 << 17)}
+    block["hash"] = "0x" + header_hash(block)
+    (tx,) = read_block(block).header.transactions
+    assert tx == carried(OWNER, (FOREIGN,)).tx
 
 
 NUMBERS = {"difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas"}

@@ -54,12 +54,12 @@ class Carried:
         return signed(self.key, self.tx.versioned_hashes)
 
 
-def signed(key: Secp256k1Key, hashes: tuple[bytes, ...]) -> bytes:
+def signed(key: Secp256k1Key, hashes: tuple[bytes, ...], calldata: bytes = b"") -> bytes:
     fields = (
-        '{"type": "0x3", "chainId": "0x1", "nonce": "0x0", "to": "0x%s", "value": "0x0", "data": "0x", "gas": "0x5208", '
+        '{"type": "0x3", "chainId": "0x1", "nonce": "0x0", "to": "0x%s", "value": "0x0", "data": "0x%s", "gas": "0x5208", '
         '"maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x1", "maxFeePerBlobGas": "0x1", "blobVersionedHashes": [%s]}'
     )
-    return sign_transaction(fields % ("11" * 20, ", ".join(f'"0x{one.hex()}"' for one in hashes)), key.secret)
+    return sign_transaction(fields % ("11" * 20, calldata.hex(), ", ".join(f'"0x{one.hex()}"' for one in hashes)), key.secret)
 
 
 @cache
