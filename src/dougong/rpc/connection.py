@@ -1,7 +1,8 @@
-"""HTTP connections that cannot be held open, or filled, by saying little or by never ending.
+"""HTTP connections that cannot be held open, or filled, by saying little, by never ending, or by not reading.
 
 uvicorn bounds neither the size of a request's head nor the time that it may take: one connection could grow without end, and many
-could sit there for ever. Its body is the server's to bound.
+could sit there for ever. Its body is the server's to bound. Nor is there a bound on how long a reply waits for its reader, even
+when the connection is closed as far as this end goes: `UnreadLimit` cuts it off.
 """
 
 from __future__ import annotations
@@ -11,10 +12,35 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["Connection", "connection_class"]
+__all__ = ["Connection", "UnreadLimit", "connection_class"]
 
 
-class Connection(HttpToolsProtocol):
+class UnreadLimit(asyncio.Protocol):
+    """Cuts a connection off whose reader leaves more than the socket's buffers hold for `unread_seconds`."""
+
+    unread_seconds: ClassVar[float] = 300.0
+    transport: asyncio.Transport
+    _unread: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = asyncio.get_running_loop().call_later(self.unread_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_unread()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_unread()
+        super().connection_lost(exc)
+
+    def _stop_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
+class Connection(UnreadLimit, HttpToolsProtocol):
     """`head_bytes` is the most that may come before a request's head is complete, `head_seconds` the time that it may take,
     counted from the connection's start or the head's first byte."""
 

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import socket
 from collections.abc import Iterator
-from typing import Literal
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,6 +19,7 @@ from starlette.requests import Request
 from dougong.errors import ConfigError
 from dougong.rpc.connection import connection_class
 from dougong.rpc.protocol import Limits
+from dougong.rpc.websockets import WebSocketConnection
 
 __all__ = ["listen", "read_body", "serve"]
 
@@ -41,13 +41,13 @@ async def serve(
     limits: Limits,
     *,
     max_connections: int = MAX_CONNECTIONS,
-    websockets: Literal["none", "websockets-sansio"] = "none",
+    websockets: bool = False,
 ) -> None:
     """Serves until cancelled, then answers what is under way, and closes the socket."""
     config = uvicorn.Config(
         app,
         http=connection_class(limits.head_bytes, limits.head_seconds),
-        ws=websockets,
+        ws=WebSocketConnection if websockets else "none",
         ws_max_size=limits.request_bytes,
         ws_per_message_deflate=False,  # a small message must not become a large one
         lifespan="off",

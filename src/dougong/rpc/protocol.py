@@ -140,15 +140,17 @@ async def _answer_batch(
     replies: list[bytes | None] = [None] * len(batch)
     waiting = iter(range(len(batch)))
     room = limits.reply_bytes
-    full = RpcError(LIMIT_EXCEEDED, f"the batch's reply is over {limits.reply_bytes} bytes: this call was not made")
+    full = RpcError(LIMIT_EXCEEDED, f"the batch's reply is over {limits.reply_bytes} bytes: this call was left out")
 
     async def work() -> None:
         nonlocal room
         for index in waiting:
             reply = await _answer_one(methods, batch[index], observe, client, refusal=full if room < 0 else None)
             if reply is not None:
-                room -= len(reply)
+                if room < 0:  # many large ones may have been made before the first was counted
+                    reply = min(reply, _failure(batch[index].get("id"), full), key=len)  # type: ignore[attr-defined]
                 replies[index] = reply
+                room -= len(reply)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(limits.concurrent_calls, len(batch))):

@@ -258,7 +258,9 @@ def _celestia(context: Context, name: str, config: SquareAvailability, layer: Sq
         return None
     account = layer.client(context.keys.account(f"celestia.{name}"))
     without_token = allowed_by_level("read") if config.celestia_auth == "writes" else NO_TOKEN
-    api = CelestiaApi(layer, account, context.keys.secret(token_role(name)), without_token=without_token)
+    api = CelestiaApi(
+        layer, account, context.keys.secret(token_role(name)), without_token=without_token, proxies=context.config.api.proxies
+    )
     return CelestiaServer.bind(*host_and_port(config.celestia_api), api)
 
 

@@ -9,6 +9,7 @@ from dougong.availability.celestia.shapes import blob_json, nmt_proof_json, read
 from dougong.availability.celestia.values import base64_text, read_list, read_namespace
 from dougong.availability.commitment import commitment, subtree_roots
 from dougong.availability.square import ServedSquare
+from dougong.errors import InvalidInput
 from dougong.rpc.celestia.node import BLOB_NOT_FOUND, COMMITMENT, HEIGHT, NAMESPACE, Node, Rooms, encoded, failure
 from dougong.rpc.celestia.paying import TX_CONFIG, TxConfig, publish
 from dougong.rpc.protocol import Param
@@ -24,7 +25,10 @@ def add_blob_methods(rooms: Rooms, node: Node) -> None:
         return [read_blob(one) for one in read_list(value, "blobs", limits.blobs)]
 
     def read_namespaces(value: object) -> list[Namespace]:
-        return [read_namespace(one) for one in read_list(value, "namespaces", limits.namespaces)]
+        namespaces = [read_namespace(one) for one in read_list(value, "namespaces", limits.namespaces)]
+        if len(set(namespaces)) < len(namespaces):  # the reply would be many times the square
+            raise InvalidInput("a namespace is named twice")
+        return namespaces
 
     def read_proof(value: object) -> list[NmtProof]:
         return [read_nmt_proof(one) for one in read_list(value, "a proof", 1_024)]

@@ -68,8 +68,9 @@ class HeaderShapes:
         head = await self._node.layer.latest()
         self._indexed = max(self._indexed, head - HASH_WINDOW)
         while self._indexed < head:
-            self._indexed += 1
-            self._heights[await self.hash(self._indexed)] = self._indexed
+            height = self._indexed + 1
+            self._heights[await self.hash(height)] = height
+            self._indexed = max(self._indexed, height)  # only now: a call that is given up here leaves none out
         while len(self._heights) > HASH_WINDOW:
             del self._heights[next(iter(self._heights))]
         return self._heights.get(block_hash)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -21,6 +21,7 @@ from dougong.net.codes import INTERNAL_ERROR
 from dougong.rpc.celestia.tokens import Permissions
 from dougong.rpc.errors import RpcError, error_of
 from dougong.rpc.protocol import Handler, Methods, Param
+from dougong.rpc.throttle import ClientLimits
 from dougong.types import Blob, MerkleProof, Namespace, Placement, SquareHeader
 
 __all__ = ["COMMITMENT", "HEIGHT", "NAMESPACE", "Account", "CelestiaLayer", "CelestiaLimits", "Node", "Published", "Rooms"]
@@ -81,7 +82,7 @@ class CelestiaLimits:
     """`request_bytes` of one body or message; `squares` that are encoded whole at a time; `waiting` calls for blocks to come, and
     `wait_seconds` for each; `subscriptions` a connection and `connections` by WebSocket; `calls` of one connection at a time;
     `samples`, `namespaces`, `blobs` and headers (`range`) in one call; `requests` over HTTP at a time, `replies_bytes` that wait
-    for slow readers all in all, and `reply_seconds` for each to be read."""
+    for slow readers all in all, and `reply_seconds` for each to be read; of all that, what one `client` may have."""
 
     request_bytes: int = 16 << 20
     squares: int = 2
@@ -97,6 +98,7 @@ class CelestiaLimits:
     requests: int = 128
     replies_bytes: int = 512 << 20
     reply_seconds: float = 300.0
+    client: ClientLimits = field(default_factory=lambda: ClientLimits(requests=64))
 
 
 class Node:

@@ -5,21 +5,23 @@
 
 Source: celestia-node `api/rpc/server.go`, go-jsonrpc `server.go`, `auth/handler.go`. A token that does not verify is HTTP status
 401 with nothing in it; without one, every method is refused that needs more than `without_token`. Deviations: tokens come in
-the header only (a URL ends up in logs, and other sites' pages may call URLs), and errors in requests have status 200, where
-go-jsonrpc has 500.
+the header only (a URL ends up in logs, and other sites' pages may call URLs), errors in requests have status 200, where
+go-jsonrpc has 500, and web pages are refused: what a browser sends says so (`Origin`), and no page has business with an API that
+signs and pays, whichever name it gave to this address.
 
-What an attacker can do: see rpc/server.py. Besides: replies are large (a square of k = 128 is 45 MB), so there is a limit to what
-may wait for slow readers, and a time in which a reply must be read.
+What an attacker can do: see rpc/server.py; each client has its part here too. Besides: replies are large, so there is a limit to
+what may wait for slow readers (`replies`), and a time in which a reply must be read. Who may not write has nothing large to say.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Collection
 
 import orjson
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
@@ -31,16 +33,21 @@ from dougong.rpc.celestia.account import add_account_methods, add_admin_methods
 from dougong.rpc.celestia.blob import add_blob_methods
 from dougong.rpc.celestia.header import HeaderShapes, add_header_methods
 from dougong.rpc.celestia.node import Account, CelestiaLayer, CelestiaLimits, Node, Rooms
+from dougong.rpc.celestia.replies import Replies
 from dougong.rpc.celestia.share import add_share_methods
-from dougong.rpc.celestia.subscriptions import SUBSCRIPTIONS, Feeds, Session
+from dougong.rpc.celestia.subscriptions import SUBSCRIPTIONS, Caller, Feeds, Session
 from dougong.rpc.celestia.tokens import NO_TOKEN, Permissions, permissions_of
 from dougong.rpc.errors import RpcError
 from dougong.rpc.listening import listen, read_body, serve
 from dougong.rpc.protocol import Handler, Limits, Param, answer
+from dougong.rpc.throttle import Client, Throttle, TooMany, address_of
 
 __all__ = ["CelestiaApi", "CelestiaServer"]
 
 MAX_BATCH = 100
+UNTRUSTED_BYTES = 64 << 10
+READING_BYTES = 1 << 20
+PIECE_BYTES = 256 << 10
 
 
 class CelestiaApi:
@@ -54,9 +61,12 @@ class CelestiaApi:
         *,
         limits: CelestiaLimits | None = None,
         without_token: Permissions = NO_TOKEN,
+        proxies: Collection[str] = (),
     ) -> None:
+        """`proxies` are those whose X-Forwarded-For is believed."""
         self.limits = limits or CelestiaLimits()
         self.without_token = without_token
+        self.proxies = frozenset(proxies)
         node = Node(layer, account, secret, self.limits)
         self._node = node
         shapes = HeaderShapes(node)
@@ -78,6 +88,11 @@ class CelestiaApi:
             raise Rejected("the authorization is no bearer token")
         return permissions_of(self._node.secret, authorization.removeprefix("Bearer "))
 
+    def request_bytes(self, permissions: Permissions) -> int:
+        """How long a body or message may be of a caller with these permissions: only what is to be published is long."""
+        most = UNTRUSTED_BYTES if permissions <= NO_TOKEN else READING_BYTES
+        return self.limits.request_bytes if "write" in permissions else min(most, self.limits.request_bytes)
+
 
 class CelestiaServer:
     """The listener of one `CelestiaApi`."""
@@ -89,8 +104,9 @@ class CelestiaServer:
             batch=MAX_BATCH, request_bytes=api.limits.request_bytes, reply_bytes=64 << 20, concurrent_calls=api.limits.calls
         )
         self._requests = 0
-        self._replies_bytes = 0
         self._connections = 0
+        self._throttle = Throttle(api.limits.client)
+        self._replies = Replies(api.limits.replies_bytes)
         self.app = Starlette(
             routes=[Route("/{path:path}", self._call, methods=["POST"]), WebSocketRoute("/{path:path}", self._connect)]
         )
@@ -116,76 +132,99 @@ class CelestiaServer:
 
     async def run(self) -> None:
         """Serves until cancelled, then answers what is under way, and closes the socket."""
-        await serve(self.app, self._listener, self._limits, websockets="websockets-sansio")
+        await serve(self.app, self._listener, self._limits, websockets=True)
 
     # --- HTTP -------------------------------------------------------------------------------------------------------
 
+    def _client(self, source: HTTPConnection) -> Client:
+        peer = "" if source.client is None else source.client.host
+        return self._throttle.client(address_of(peer, source.headers.get("x-forwarded-for", ""), self._api.proxies))
+
     async def _call(self, request: Request) -> Response:
         limits = self._api.limits
+        if "origin" in request.headers:
+            return Response(status_code=403, headers={"connection": "close"})
         try:
             permissions = self._api.permissions(request.headers.get("authorization"))
         except Rejected:
             return Response(status_code=401, headers={"connection": "close"})
         if self._requests >= limits.requests:
             return _refusal(503, LIMIT_EXCEEDED, f"more than {limits.requests} requests are under way: try again")
+        client = self._client(request)
         self._requests += 1
         try:
+            with client.request():
+                return await self._answered(request, permissions, client)
+        except TooMany as error:
+            return _refusal(429, LIMIT_EXCEEDED, str(error), retry_after=error.retry_after)
+        finally:
+            self._requests -= 1
+
+    async def _answered(self, request: Request, permissions: Permissions, client: Client) -> Response:
+        limit = self._api.request_bytes(permissions)
+        try:
             async with asyncio.timeout(self._limits.body_seconds):
-                body = await read_body(request, limits.request_bytes)
-            if body is None:
-                return _refusal(413, INVALID_REQUEST, f"request bigger than maximum {limits.request_bytes} allowed")
-            reply = await answer(self._api.rooms.methods(permissions), body, self._limits)
+                body = await read_body(request, limit)
         except TimeoutError:
             return _refusal(408, INVALID_REQUEST, f"the body did not arrive within {self._limits.body_seconds} s")
         except ClientDisconnect:
             return Response(status_code=400)
-        finally:
-            self._requests -= 1
-        if reply is None:
-            return Response(status_code=200)
-        if self._replies_bytes + len(reply) > max(limits.replies_bytes, len(reply)):
-            return _refusal(503, LIMIT_EXCEEDED, "too much waits for slow readers: try again")
-        return _Reply(self, reply, limits.reply_seconds)
-
-    async def send(self, response: Response, size: int, seconds: float, scope: Scope, receive: Receive, send: Send) -> None:
-        """A reply, counted while it is on its way."""
-        self._replies_bytes += size
-        try:
-            async with asyncio.timeout(seconds):
-                await Response.__call__(response, scope, receive, send)
-        except TimeoutError:
-            return  # a reply that is not whole: the server closes the connection
-        finally:
-            self._replies_bytes -= size
+        if body is None:
+            return _refusal(413, INVALID_REQUEST, f"request bigger than maximum {limit} allowed")
+        reply = await answer(self._api.rooms.methods(permissions), body, self._limits, client=client)
+        return (
+            Response(status_code=200) if reply is None else _Reply(reply, self._replies, client, self._api.limits.reply_seconds)
+        )
 
     # --- WebSocket --------------------------------------------------------------------------------------------------
 
     async def _connect(self, websocket: WebSocket) -> None:
+        refused = 403 if "origin" in websocket.headers else 503 if self._connections >= self._api.limits.connections else 0
+        permissions = NO_TOKEN
         try:
             permissions = self._api.permissions(websocket.headers.get("authorization"))
         except Rejected:
-            await websocket.send_denial_response(Response(status_code=401))
+            refused = refused or 401
+        if refused:
+            await websocket.send_denial_response(Response(status_code=refused))
             return
-        if self._connections >= self._api.limits.connections:
-            await websocket.send_denial_response(Response(status_code=503))
-            return
+        client = self._client(websocket)
         self._connections += 1
         try:
-            await websocket.accept()
-            methods = self._api.rooms.methods(permissions)
-            await Session(websocket, methods, permissions, self._api.feeds, self._limits).run()
+            with client.request():
+                await websocket.accept()
+                methods = self._api.rooms.methods(permissions)
+                caller = Caller(methods, permissions, client, self._api.request_bytes(permissions))
+                await Session(websocket, caller, self._api.feeds, self._replies, self._limits).run()
+        except TooMany:
+            await websocket.send_denial_response(Response(status_code=429))
         finally:
             self._connections -= 1
 
 
 class _Reply(Response):
-    def __init__(self, server: CelestiaServer, body: bytes, seconds: float) -> None:
+    """Counted while it is on its way, and cut off when that takes too long. It goes in pieces: uvicorn takes a whole one at once,
+    and keeps it for whoever never reads it."""
+
+    def __init__(self, body: bytes, replies: Replies, client: Client, seconds: float) -> None:
         super().__init__(body, media_type="application/json")
-        self._server = server
+        self._replies = replies
+        self._client = client
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._server.send(self, len(self.body), self._seconds, scope, receive, send)
+        body = bytes(self.body)
+        try:
+            with self._replies.waiting(self._client, len(body)):
+                async with asyncio.timeout(self._seconds):
+                    await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                    for at in range(0, len(body), PIECE_BYTES):
+                        await send({"type": "http.response.body", "body": body[at : at + PIECE_BYTES], "more_body": True})
+                    await send({"type": "http.response.body", "body": b""})
+        except Rejected as error:
+            await _refusal(503, LIMIT_EXCEEDED, str(error))(scope, receive, send)
+        except TimeoutError:
+            return  # a reply that is not whole: the server closes the connection
 
 
 def _no_channels(name: str) -> Handler:
@@ -195,9 +234,11 @@ def _no_channels(name: str) -> Handler:
     return refuse
 
 
-def _refusal(status: int, code: int, message: str) -> Response:
+def _refusal(status: int, code: int, message: str, *, retry_after: int | None = None) -> Response:
     body = orjson.dumps({"jsonrpc": "2.0", "id": None, "error": RpcError(code, message).to_json()})
     response = Response(body, status_code=status, media_type="application/json")
+    if retry_after is not None:
+        response.headers["retry-after"] = str(retry_after)
     if status in (408, 413):  # the rest of the body may never end
         response.headers["connection"] = "close"
     return response

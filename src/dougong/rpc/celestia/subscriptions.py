@@ -19,19 +19,22 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dougong.availability.celestia.values import read_namespace
-from dougong.errors import DougongError, InvalidInput
+from dougong.errors import DougongError, InvalidInput, Rejected
 from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED
 from dougong.rpc.celestia.blob import blobs_of
 from dougong.rpc.celestia.header import HeaderShapes
 from dougong.rpc.celestia.node import Node, encoded, failure
+from dougong.rpc.celestia.replies import Replies
 from dougong.rpc.celestia.tokens import Permissions
 from dougong.rpc.errors import RpcError, error_of
 from dougong.rpc.protocol import Limits, Methods, answer
+from dougong.rpc.throttle import Client
 
-__all__ = ["SUBSCRIPTIONS", "Feeds", "Session"]
+__all__ = ["SUBSCRIPTIONS", "Caller", "Feeds", "Session"]
 
 SUBSCRIPTIONS = ("header.Subscribe", "blob.Subscribe")
 LEVEL = "read"
+TOO_BIG = 1009
 
 Feed = Callable[[int], Awaitable[object]]
 """What a subscriber gets of the block at a height."""
@@ -74,39 +77,57 @@ class _Open:
     task: asyncio.Task[None]
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who speaks: what the token reaches, whose bucket it empties, and how long a message may be."""
+
+    methods: Methods
+    permissions: Permissions
+    client: Client
+    message_bytes: int
+
+
 class Session:
     """A connection whose token was read. `run` returns when it ends."""
 
-    def __init__(self, socket: WebSocket, methods: Methods, permissions: Permissions, feeds: Feeds, limits: Limits) -> None:
+    def __init__(self, socket: WebSocket, caller: Caller, feeds: Feeds, replies: Replies, limits: Limits) -> None:
         self._socket = socket
-        self._methods = methods
-        self._permissions = permissions
+        self._caller = caller
         self._feeds = feeds
+        self._replies = replies
         self._limits = limits
         self._room = asyncio.Semaphore(feeds.node.limits.calls)
         self._writing = asyncio.Lock()
         self._channels = itertools.count(1)
         self._open: dict[bytes, _Open] = {}
         self._calls: set[asyncio.Task[None]] = set()
+        self._unread = asyncio.Event()
         self._ended = False
 
     async def run(self) -> None:
+        """Until either end has enough: the other one closes, or leaves unread what he asked for."""
+        listening, unread = asyncio.create_task(self._listen()), asyncio.create_task(self._unread.wait())
         try:
-            while True:
-                await self._room.acquire()  # nothing more is read while too many calls are under way
-                body = await self._receive()
-                if body is None:
-                    return
-                call = asyncio.create_task(self._handle(body))
-                self._calls.add(call)
-                call.add_done_callback(self._done)
+            await asyncio.wait([listening, unread], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._ended = True
-            tasks = [*self._calls, *(one.task for one in self._open.values())]
+            tasks = [listening, unread, *self._calls, *(one.task for one in self._open.values())]
             for task in tasks:
                 task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
+            await asyncio.wait(tasks)
+
+    async def _listen(self) -> None:
+        while True:
+            await self._room.acquire()  # nothing more is read while too many calls are under way
+            body = await self._receive()
+            if body is None:
+                return
+            if len(body) > self._caller.message_bytes:
+                await self._socket.close(TOO_BIG)
+                return
+            call = asyncio.create_task(self._handle(body))
+            self._calls.add(call)
+            call.add_done_callback(self._done)
 
     async def _receive(self) -> bytes | None:
         """The next message, None at the end."""
@@ -125,61 +146,86 @@ class Session:
     async def _handle(self, body: bytes) -> None:
         request = _control(body)
         if request is None:
-            reply = await answer(self._methods, body, self._limits)
+            reply = await answer(self._caller.methods, body, self._limits, client=self._caller.client)
             if reply is not None:
                 await self._send(reply)
         elif request["method"] == "xrpc.cancel":
-            await self._cancel(request.get("params"))
+            self._cancel(request.get("params"))
         else:
             await self._subscribe(request)
 
     async def _subscribe(self, request: dict[str, object]) -> None:
-        request_id = request.get("id")
-        key = orjson.dumps(request_id)
+        """Until the subscription is noted nothing is awaited, so that its end cannot overtake it."""
+        method, request_id = str(request["method"]), request.get("id")
         limit = self._feeds.node.limits.subscriptions
         try:
-            feed = self._feeds.open(str(request["method"]), request.get("params"), self._permissions)
+            feed = self._feeds.open(method, request.get("params"), self._caller.permissions)
             if len(self._open) >= limit:
                 raise RpcError(LIMIT_EXCEEDED, f"a connection has at most {limit} subscriptions")
-            if key in self._open or not isinstance(request_id, (int, float, str)):
+            key = _key(request_id)
+            if key is None or key in self._open:
                 raise RpcError(INVALID_PARAMS, "a subscription needs an id of its own")
         except RpcError as error:
-            await self._send(orjson.dumps({"jsonrpc": "2.0", "id": request_id, "error": error.to_json()}))
+            known = request_id if _key(request_id) is not None else None
+            await self._send(orjson.dumps({"jsonrpc": "2.0", "id": known, "error": error.to_json()}))
             return
         channel = next(self._channels)
-        after = await self._feeds.node.layer.latest()
-        opened = _Open(channel, asyncio.create_task(self._feed(key, channel, feed, after, request_id)))
-        self._open[key] = opened
+        task = asyncio.create_task(self._feed(method, channel, feed, request_id))
+        opened = self._open[key] = _Open(channel, task)
+        # Not in `_feed`: one that is cancelled before it ran never comes to its end.
+        task.add_done_callback(lambda _: self._open.pop(key, None) if self._open.get(key) is opened else None)
 
-    async def _feed(self, key: bytes, channel: int, feed: Feed, height: int, request_id: object) -> None:
+    async def _feed(self, method: str, channel: int, feed: Feed, request_id: object) -> None:
         try:
+            height = await self._feeds.node.layer.latest()
             await self._send(orjson.dumps({"jsonrpc": "2.0", "id": request_id, "result": channel}))
             while True:
                 height += 1
                 await self._feeds.node.layer.chain.wait_for_height(height)
-                await self._notify("xrpc.ch.val", [channel, await feed(height)])
+                await self._send(await self._value(method, channel, feed, height))
         except DougongError as error:  # the client sees its channel close, as celestia-node does it
             structlog.get_logger().warning("celestia api: a subscription ends", error=str(error_of(error)))
         finally:
-            self._open.pop(key, None)
             if not self._ended:
-                await self._notify("xrpc.ch.close", [channel])
+                await self._send(_notification("xrpc.ch.close", [channel]))
 
-    async def _cancel(self, params: object) -> None:
-        wanted = params[0] if isinstance(params, list) and params else None
-        opened = self._open.get(orjson.dumps(wanted))
+    async def _value(self, method: str, channel: int, feed: Feed, height: int) -> bytes:
+        """What a block is to a subscriber, paid for like a call; who has had his share waits for it."""
+        while True:
+            try:
+                async with self._caller.client.call(method) as spent:
+                    value = _notification("xrpc.ch.val", [channel, await feed(height)])
+                    spent(len(value))
+                    return value
+            except RpcError as error:
+                pause = error.data.get("retryAfter") if isinstance(error.data, dict) else None
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    def _cancel(self, params: object) -> None:
+        opened = self._open.get(_key(params[0] if isinstance(params, list) and params else None) or b"")
         if opened is not None:
             opened.task.cancel()
 
-    async def _notify(self, method: str, params: list[object]) -> None:
-        await self._send(orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params}))
-
     async def _send(self, reply: bytes) -> None:
         try:
-            async with self._writing:
-                await self._socket.send_text(reply.decode())
+            with self._replies.waiting(self._caller.client, len(reply)):
+                async with self._writing:
+                    await self._socket.send_text(reply.decode())
+        except Rejected:
+            self._unread.set()
         except (WebSocketDisconnect, RuntimeError):  # it went away meanwhile: `run` sees that too
             return
+
+
+def _notification(method: str, params: list[object]) -> bytes:
+    return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def _key(request_id: object) -> bytes | None:
+    """An id by which a subscription is found; None for what is none."""
+    return orjson.dumps(request_id) if isinstance(request_id, (int, float, str)) else None
 
 
 def _control(body: bytes) -> dict[str, object] | None:
