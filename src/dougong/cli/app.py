@@ -169,12 +169,16 @@ def pay(
     stack: StackFile = None,
     payer: Annotated[str, typer.Option("--from", metavar="ROLE", help="Who pays; the DA chain's treasury if left out.")] = "",
     chain: Annotated[str | None, typer.Option("--chain", help="Which DA chain; the first one if left out.")] = None,
+    max_fee: Annotated[
+        int | None,
+        typer.Option("--max-fee", metavar="UTIA", min=0, help="The most that it may cost; 1,000 times the floor if left out."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Send utia on a DA chain of a running stack, so that an account can publish."""
     from dougong.cli.pay import pay as command
 
-    command(stack, recipient, amount, payer, chain, as_json=as_json)
+    command(stack, recipient, amount, payer, chain, max_fee=max_fee, as_json=as_json)
 
 
 @app.command()

@@ -31,10 +31,21 @@ class _Payment:
     key: Secp256k1Key
     recipient: bytes
     amount: int
+    max_fee: int | None
 
 
-def pay(stack: Path | None, recipient: str, amount: int, payer: str, chain: str | None, *, as_json: bool) -> None:
-    """`recipient`: a role of this stack, or `celestia1…`; `payer`: a role, whose key lies in the data_dir."""
+def pay(
+    stack: Path | None,
+    recipient: str,
+    amount: int,
+    payer: str,
+    chain: str | None,
+    *,
+    max_fee: int | None = None,
+    as_json: bool,
+) -> None:
+    """`recipient`: a role of this stack, or `celestia1…`; `payer`: a role, whose key lies in the data_dir. `max_fee` bounds what
+    the node can make it cost."""
     config = load(stack)
     keys = Keyring.open(Disk(config.data_dir).keys, dev=config.dev)
     name = chain or next(iter(config.availability))
@@ -46,7 +57,7 @@ def pay(stack: Path | None, recipient: str, amount: int, payer: str, chain: str 
     to = account_address(keys.account(recipient).public_key) if _ROLE.fullmatch(recipient) else parse_address(recipient)
     url, trust = locate(stack, None, None)
     genesis_hash = bytes.fromhex(trust.availability[name])
-    fee = run(_send(f"{url}/{name}", genesis_hash, _Payment(keys.account(role), to, amount)))
+    fee = run(_send(f"{url}/{name}", genesis_hash, _Payment(keys.account(role), to, amount, max_fee)))
     facts = {"from": role, "to": address_text(to), "utia": amount, "fee": fee}
     if as_json:
         print(orjson.dumps(facts).decode())
@@ -58,4 +69,4 @@ async def _send(url: str, genesis_hash: bytes, payment: _Payment) -> int:
     async with NodeClient(url) as node:
         square = await RemoteSquare.open(node, genesis_hash)
         door = RemoteDoor(node, square.genesis, square, poll_s=0.1)
-        return await send(door, payment.key, payment.recipient, payment.amount)
+        return await send(door, payment.key, payment.recipient, payment.amount, limit=payment.max_fee)
