@@ -171,7 +171,7 @@ def pay(
     chain: Annotated[str | None, typer.Option("--chain", help="Which DA chain; the first one if left out.")] = None,
     max_fee: Annotated[
         int | None,
-        typer.Option("--max-fee", metavar="UTIA", min=0, help="The most that it may cost; 1,000 times the floor if left out."),
+        typer.Option("--max-fee", metavar="UTIA", min=0, help="The most that it may cost; else 1,000 times the floor."),
     ] = None,
     as_json: Json = False,
 ) -> None:
