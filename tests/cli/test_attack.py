@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from dougong.cli.attack import ATTACKS, perform
+from dougong.cli.attack.drills import BLIND, Attack
 from dougong.cli.attack.report import Drill, Line, NotObserved
+from dougong.cli.ending import exit_code_of
+from dougong.stack.parts import AttestorParts, SquareParts
 
 
 async def drill(name: str, number: int, folder: Path) -> dict[str, Any]:
@@ -62,3 +65,21 @@ def test_what_is_not_observed_is_an_error() -> None:
     with pytest.raises(NotObserved, match="a drill: not observed: this was not"):
         report.saw(False, "this was not")
     assert [line.text for line in told] == ["this was seen"]
+
+
+class AttestorsCollude(Attack):
+    """The drill that expects honest attestors, played with ones that do not look."""
+
+    def with_attestors(self, *attestors: AttestorParts) -> SquareParts:
+        return SquareParts(self.parts.lay_out, self.parts.serve, (BLIND,) * len(attestors))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_a_drill_whose_defence_fails_does_not_pass(name: str, tmp_path: Path) -> None:
+    chosen = ATTACKS[name]
+    attack = AttestorsCollude(chosen.name, chosen.deed, chosen.parts, chosen.width, chosen.proven)
+    told: list[Line] = []
+    with pytest.raises(NotObserved, match="no attestor signs block") as caught:
+        await perform(attack, tmp_path, told.append, lambda title: None, (0,))
+    assert exit_code_of(caught.value) == 1
+    assert [line.kind for line in told] == ["did", "did"], "nothing was observed"

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from dougong._native import ExtendedSquare
 from dougong.availability.history import History
+from dougong.availability.square import ServedSquare
 from dougong.crypto import merkle
 from dougong.crypto.attestation import attestation_digest
 from dougong.crypto.keys import Secp256k1Key
@@ -96,9 +97,9 @@ class SquareMismatch(InvalidHeader):
         self.suspects = suspects
 
 
-def check_square(header: SquareHeader, shares: Sequence[bytes]) -> None:
-    """Raises `InvalidHeader` unless `shares`, extended, have exactly the header's roots and those the data root;
-    `SquareMismatch` where it is the roots that differ."""
+def check_square(header: SquareHeader, shares: Sequence[bytes]) -> ServedSquare:
+    """The extended square. Raises `InvalidHeader` unless `shares`, extended, have exactly the header's roots and those the data
+    root; `SquareMismatch` where it is the roots that differ."""
     if len(shares) != header.square_size**2:
         raise InvalidHeader(f"block {header.height}: {len(shares)} shares are not a square of width {header.square_size}")
     try:
@@ -117,6 +118,7 @@ def check_square(header: SquareHeader, shares: Sequence[bytes]) -> None:
         raise SquareMismatch(f"block {header.height}: its shares extend to other roots than its header has", suspects)
     if merkle.root([*header.row_roots, *header.column_roots]) != header.data_root:
         raise InvalidHeader(f"block {header.height}: its roots do not hash to its data root")
+    return ServedSquare(header, square)
 
 
 def _disordered(k: int, shares: Sequence[bytes]) -> tuple[tuple[int, int], ...]:

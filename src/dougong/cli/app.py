@@ -111,6 +111,26 @@ def light_node(
     light_node_command(stack, api, trust, folder, peer or (), sampling, once=once, as_json=as_json)
 
 
+@app.command("full-node")
+def full_node(
+    folder: Folder,
+    stack: StackFile = None,
+    api: Api = None,
+    trust: TrustFile = None,
+    peer: Peers = None,
+    name: Annotated[str | None, typer.Option("--name", help="Which DA chain; all of them if left out.")] = None,
+    listen: Annotated[str | None, typer.Option("--listen", metavar="IP:PORT", help="Show others what was checked.")] = None,
+    blocks: Annotated[int | None, typer.Option("--blocks", min=1, help="Of how many heights squares are kept; all.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="One pass, then end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Download every square, encode it again, and tell everybody when one is badly encoded."""
+    from dougong.cli.full_node import Keeping, full_node_command
+
+    keeping = Keeping(folder, blocks, listen)
+    full_node_command(stack, api, trust, peer or (), name, keeping, once=once, as_json=as_json)
+
+
 @app.command("verifying-node")
 def verifying_node(
     rollup: Annotated[str, typer.Argument(help="The rollup's name.")],

@@ -212,6 +212,14 @@ class LightClient:
         """The highest verified height, 0 before the first."""
         return self._heights[-1] if self._heights else 0
 
+    def signed_header(self, height: int) -> SignedHeader:
+        """A verified header as it came, with the signatures under it: what others are shown. Raises `NotFound` for one that is
+        not kept here."""
+        kept = self._kept(height)
+        if kept is None:
+            raise NotFound(f"header {height} is not kept here")
+        return _signed(kept)
+
     async def header(self, height: int, fetch: Fetch | None = None) -> Header:
         """The verified header at `height`. Raises `InvalidHeader`, and whatever `fetch` raises."""
         return (await self._block(height, fetch or self._fetch)).header

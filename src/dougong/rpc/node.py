@@ -33,6 +33,7 @@ from dougong.types import (
     Placement,
     Quote,
     ShareProof,
+    SignedHeader,
     SquareCell,
     SquareHeader,
     SquareNamespaceData,
@@ -41,10 +42,13 @@ from dougong.types import (
 __all__ = [
     "AvailabilityNode",
     "FraudProofBook",
+    "SquareNode",
     "availability_methods",
     "chain_health",
     "consensus_methods",
     "fraud_proof_methods",
+    "header_methods",
+    "square_methods",
 ]
 
 MAX_HEIGHT = 2**63 - 1
@@ -52,8 +56,7 @@ MAX_WIDTH = 2**16
 MAX_BLOB_BYTES = 2**40
 
 
-@runtime_checkable
-class AvailabilityNode(Protocol):
+class SquareNode(Protocol):
     """A node that holds a DA chain's squares. `NotFound` for what is not there, `Unavailable` for what is withheld."""
 
     async def latest(self) -> int: ...
@@ -75,6 +78,11 @@ class AvailabilityNode(Protocol):
     async def shares(self, height: int) -> Sequence[bytes]: ...
 
     async def prove(self, placement: Placement) -> ShareProof: ...
+
+
+@runtime_checkable
+class AvailabilityNode(SquareNode, Protocol):
+    """One that also takes transactions, and knows what they cost."""
 
     async def quote(self, size: int) -> Quote: ...
 
@@ -103,32 +111,39 @@ class FraudProofBook(Protocol):
         ...
 
 
-def consensus_methods(genesis: bytes, chain: Consensus) -> Methods:
-    """`genesis` is the document, byte for byte: its SHA-256 is what an asker compares."""
+def header_methods(genesis: bytes, signed: Callable[[int], Awaitable[SignedHeader]]) -> Methods:
+    """`genesis` is the document, byte for byte: its SHA-256 is what an asker compares. `signed` gives the header of a height."""
     methods = Methods()
     document = genesis.decode()
 
     async def genesis_document() -> str:
         return document
 
+    async def signed_header(height: int) -> object:
+        return to_json(await signed(height))
+
+    methods.add("consensus_genesis", genesis_document)
+    methods.add("consensus_signedHeader", signed_header, HEIGHT)
+    return methods
+
+
+def consensus_methods(genesis: bytes, chain: Consensus) -> Methods:
+    """Headers as in `header_methods`, and the blocks."""
+    methods = Methods()
+
     async def status() -> object:
         return to_json(await chain.status())
-
-    async def signed_header(height: int) -> object:
-        return to_json(await chain.signed_header(height))
 
     async def block(height: int) -> orjson.Fragment:
         return await encoded(await chain.block(height))
 
-    methods.add("consensus_genesis", genesis_document)
     methods.add("consensus_status", status)
-    methods.add("consensus_signedHeader", signed_header, HEIGHT)
     methods.add("consensus_block", block, HEIGHT)
-    return methods
+    return methods.include(header_methods(genesis, chain.signed_header))
 
 
-def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
-    """`chain` orders the layer's transactions: `da_submit` goes to it."""
+def square_methods(layer: SquareNode) -> Methods:
+    """What a node shows of its squares."""
     methods = Methods()
 
     async def latest() -> object:
@@ -153,6 +168,20 @@ def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
     async def prove(placement: Placement) -> orjson.Fragment:
         return await encoded(await layer.prove(placement))
 
+    methods.add("da_latest", latest)
+    methods.add("da_header", header, HEIGHT)
+    methods.add("da_namespace", namespace, HEIGHT, Param("namespace", read_namespace))
+    methods.add("da_sample", sample, HEIGHT, Param("row", read_place), Param("column", read_place))
+    methods.add("da_axisCells", axis_cells, HEIGHT, Param("axis", read_axis), Param("index", read_place))
+    methods.add("da_shares", shares, HEIGHT)
+    methods.add("da_prove", prove, Param("placement", read_placement))
+    return methods
+
+
+def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
+    """The squares, and the market before them. `chain` orders the layer's transactions: `da_submit` goes to it."""
+    methods = square_methods(layer)
+
     async def quote(size: int) -> object:
         return to_json(await layer.quote(size))
 
@@ -170,13 +199,6 @@ def availability_methods(layer: AvailabilityNode, chain: Consensus) -> Methods:
     async def sequence(signer: bytes) -> object:
         return to_json(await layer.next_sequence(signer))
 
-    methods.add("da_latest", latest)
-    methods.add("da_header", header, HEIGHT)
-    methods.add("da_namespace", namespace, HEIGHT, Param("namespace", read_namespace))
-    methods.add("da_sample", sample, HEIGHT, Param("row", read_place), Param("column", read_place))
-    methods.add("da_axisCells", axis_cells, HEIGHT, Param("axis", read_axis), Param("index", read_place))
-    methods.add("da_shares", shares, HEIGHT)
-    methods.add("da_prove", prove, Param("placement", read_placement))
     methods.add("da_quote", quote, Param("size", read_size))
     methods.add("da_submit", submit, Param("transaction", read_data))
     methods.add("da_sequence", sequence, Param("signer", read_address))

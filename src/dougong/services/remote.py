@@ -56,6 +56,7 @@ from dougong.types import (
     Placement,
     Quote,
     ShareProof,
+    SignedHeader,
     SquareCell,
     SquareHeader,
     SquareNamespaceData,
@@ -97,14 +98,16 @@ class RemoteSquare:
         key: Secp256k1Key | None = None,
         options: LightOptions | None = None,
         poll_s: float = 0.1,
+        hears: bool = True,
     ) -> None:
+        """`hears` False: for who keeps proofs of bad encoding in a book of his own, and asks for them himself (full_node.py)."""
         self.peers = peers
         self.genesis = genesis
         self.rejections = Rejections(store)
         self._light = LightClient(genesis, peers.first.signed_header, store=store, options=options)
         self._headers: OrderedDict[int, SquareHeader] = OrderedDict()
         self._compared = 0
-        self._watch = FraudWatch(peers, self.rejections, self._header_from, every_s=peers.config.watch_s)
+        self._watch = FraudWatch(peers, self.rejections, self._header_from, every_s=peers.config.watch_s) if hears else None
         self._account = None if key is None else RemoteAccount(peers.first, genesis, key, self, poll_s=poll_s)
 
     @classmethod
@@ -117,13 +120,14 @@ class RemoteSquare:
         key: Secp256k1Key | None = None,
         options: LightOptions | None = None,
         config: PeerConfig | None = None,
+        hears: bool = True,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> RemoteSquare:
         """Raises `InvalidHeader` if no peer serves the chain of this genesis hash."""
         clients = [nodes] if isinstance(nodes, NodeClient) else nodes
         peers = await PeerSet.open(clients, store=store, config=config, log=log)
         genesis = await peers.ask(lambda node: trusted_genesis(node, genesis_hash))
-        return await in_thread(lambda: cls(peers, genesis, store=store, key=key, options=options))
+        return await in_thread(lambda: cls(peers, genesis, store=store, key=key, options=options, hears=hears))
 
     @property
     def da_id(self) -> bytes:
@@ -147,10 +151,23 @@ class RemoteSquare:
         kept = self._headers.get(height)
         if kept is not None:
             return kept
+        return (await self._proven_header_from(node, height))[0]
+
+    async def _proven_header_from(self, node: NodeClient, height: int) -> tuple[SquareHeader, MerkleProof]:
         signed = await self._light.header(height, node.signed_header)
         found, proof = await node.data_header(height)
         await in_thread(_check_data_header, signed, found, proof)
-        return found
+        return found, proof
+
+    async def proven_header(self, height: int) -> tuple[SquareHeader, MerkleProof]:
+        """With the proof that its data root is transaction 0 of its block: what others are shown."""
+        self.rejections.check(height)
+        header, proof = await self._ask(height, lambda node: self._proven_header_from(node, height))
+        return self._keep(header), proof
+
+    def signed_header(self, height: int) -> SignedHeader:
+        """The chain's own header with the signatures under it, if it was verified here. Raises `NotFound`."""
+        return self._light.signed_header(height)
 
     async def headers(self, first: int, last: int) -> list[SquareHeader]:
         """Of every height from `first` to `last`, in a few round trips: signatures are checked on the last one only."""
@@ -172,7 +189,7 @@ class RemoteSquare:
     async def hear(self) -> None:
         """Asks every peer now which blocks are proven to be badly encoded, and settles what they show; every other question does
         so every few seconds."""
-        await self._watch.look(now=True)
+        await self._look(now=True)
 
     async def latest(self) -> int:
         """The highest height whose header any peer can show, and all that verifies."""
@@ -219,6 +236,10 @@ class RemoteSquare:
                 raise error
         self._compared = height
 
+    async def _look(self, *, now: bool = False) -> None:
+        if self._watch is not None:
+            await self._watch.look(now=now)
+
     def _keep(self, header: SquareHeader) -> SquareHeader:
         self._headers[header.height] = header
         while len(self._headers) > _KEPT_HEADERS:
@@ -229,7 +250,7 @@ class RemoteSquare:
         """Asks for something under headers up to `height`. Raises `ChainRejected`, now or when the answer brings a fork."""
         if not 1 <= height < _HIGHEST:
             raise NotFound(f"there is no block {height}")
-        await self._watch.look()
+        await self._look()
         self.rejections.check(height)
 
         async def watched(node: NodeClient) -> T:
@@ -324,7 +345,7 @@ class RemoteSquare:
             return shares
 
         # Of a badly encoded square an honest node has no better shares: it pays half as much as a liar.
-        await self._watch.look()
+        await self._look()
         self.rejections.check(height)
         return await self.peers.ask(verified, timeout_s=_WHOLE_SQUARE_S, points=GARBAGE)
 

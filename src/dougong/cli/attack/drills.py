@@ -11,8 +11,6 @@ own folders. One that is not observed raises `NotObserved`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,17 +29,12 @@ from dougong.cli.attack.rogues import (
 from dougong.cli.attack.scene import PATIENCE_S, Scene, stage
 from dougong.cli.demo.chain import until
 from dougong.errors import DougongError, Unavailable
-from dougong.net.node import NodeClient
-from dougong.services.fraud_proofs import FraudProofs
-from dougong.services.full_node import FULL_NODE_TABLES, FullNode
 from dougong.services.light_node import Withheld
 from dougong.services.rejections import ChainRejected
-from dougong.services.remote import REMOTE_TABLES, RemoteSquare
 from dougong.services.supervisor import ServiceState
-from dougong.services.threads import in_thread
+from dougong.stack.full_nodes import full_node
 from dougong.stack.nodes import LightFindings, Refused, light_check, verifying_node
 from dougong.stack.parts import AttestorParts, SquareParts
-from dougong.store import Store
 from dougong.types import BadEncodingProof, SquareHeader
 
 __all__ = ["BAD_ENCODING", "WITHHOLD", "Attack", "colluding_attestors", "honest_attestors"]
@@ -130,6 +123,8 @@ async def _attestors_stop(drill: Drill, attack: Attack, scene: Scene, height: in
     supervisor = scene.stack.context.supervisor
 
     async def stuck() -> bool:
+        if any(one.height >= height for one in attestors):
+            drill.saw(False, f"no attestor signs block {height}", heights=[one.height for one in attestors])
         states = [service for service in supervisor.status() if service.group.endswith("of rogue")]
         if attack.proven:
             return all(service.state is ServiceState.FAILED for service in states)
@@ -171,7 +166,7 @@ async def colluding_attestors(drill: Drill, attack: Attack, folder: Path) -> Non
         drill.saw(heights[0] == height - 1, f"the attestor that looks signs nothing from block {height} on", heights=heights)
         await _full_node(drill, attack, scene, height)
         refused = await _light_nodes(drill, scene, height)
-        await _verifying_nodes(drill, scene, height)
+        await _verifying_nodes(drill, attack, scene, height)
         deception = refused.settlements["base"]
         drill.saw(
             deception.deceived and deception.claims["beta"] > 0,
@@ -194,27 +189,17 @@ async def _settlement_takes_it(drill: Drill, scene: Scene, height: int) -> None:
 
 
 async def _full_node(drill: Drill, attack: Attack, scene: Scene, height: int) -> None:
-    async with _open_full_node(scene) as node:
+    folder = scene.folder / "full-node"
+    async with full_node(scene.stack.url, scene.trust, "rogue", folder, poll_s=0.1, log=scene.log) as node:
         try:
             await asyncio.wait_for(node.run(), PATIENCE_S)
         except BadBlock as error:
             header, _ = await scene.rogue.data_header(height)
-            drill.saw(error.proof.height == height, "a full node proves it", **_sizes(error.proof, header))
+            drill.saw(attack.proven and error.proof.height == height, "a full node proves it", **_sizes(error.proof, header))
             held = await scene.rogue.fraud_proofs(1)
             drill.saw(error.proof in held, "the proof is passed on: the node that others ask holds it", proofs=len(held))
         except Unavailable as error:
             drill.saw(not attack.proven and node.height == height - 1, f"a full node stays below: {error}", height=node.height)
-
-
-@asynccontextmanager
-async def _open_full_node(scene: Scene) -> AsyncIterator[FullNode]:
-    async with AsyncExitStack() as closing:
-        store = await in_thread(Store, scene.folder / "full-node", (*REMOTE_TABLES, *FULL_NODE_TABLES))
-        closing.callback(store.close)
-        client = await closing.enter_async_context(NodeClient(f"{scene.stack.url}/rogue"))
-        square = await RemoteSquare.open(client, bytes.fromhex(scene.trust.availability["rogue"]), store=store, log=scene.log)
-        proofs = await in_thread(FraudProofs, store, square.header, log=scene.log)
-        yield FullNode(store, square, proofs, peers=[client], poll_s=0.1, log=scene.log)
 
 
 async def _light_nodes(drill: Drill, scene: Scene, height: int) -> Refused:
@@ -241,18 +226,22 @@ async def _light_nodes(drill: Drill, scene: Scene, height: int) -> Refused:
     return refusing[0]
 
 
-async def _verifying_nodes(drill: Drill, scene: Scene, height: int) -> None:
+async def _verifying_nodes(drill: Drill, attack: Attack, scene: Scene, height: int) -> None:
     """beta's does not derive beyond the block; alpha's goes on."""
     tip = await scene.beta.chain.height()
     async with verifying_node(scene.stack.url, scene.trust, "beta", scene.folder / "verifying-beta") as node:
-        why = ""
+        why, convicted = "", False
         try:
             await asyncio.wait_for(node.reach(tip), PATIENCE_S)
         except (ChainRejected, Withheld, Unavailable) as error:
-            why = str(error)
+            why, convicted = str(error), isinstance(error, ChainRejected) and error.height == height
         derived = node.node.follower.position.index
     below = [b.index for b in await scene.beta.batches() if b.placement is None or b.placement.height < height]
-    drill.saw(bool(why) and derived <= len(below), f"beta's verifying node refuses: {why}", batches=derived)
+    drill.saw(
+        bool(why) and convicted == attack.proven and derived <= len(below),
+        f"beta's verifying node refuses: {why}",
+        batches=derived,
+    )
     async with verifying_node(scene.stack.url, scene.trust, "alpha", scene.folder / "verifying-alpha") as node:
         block = await scene.alpha.send()
         await scene.alpha.claimed(block)
