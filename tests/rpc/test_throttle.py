@@ -114,8 +114,8 @@ async def test_the_table_of_clients_is_bounded_and_keeps_debtors() -> None:
 
 
 @asynccontextmanager
-async def serving(limits: ClientLimits) -> AsyncIterator[RpcServer]:
-    server = RpcServer.bind("127.0.0.1", 0, clients=limits)
+async def serving(limits: ClientLimits, proxies: tuple[str, ...] = ()) -> AsyncIterator[RpcServer]:
+    server = RpcServer.bind("127.0.0.1", 0, clients=limits, proxies=proxies)
     methods = Methods()
 
     async def shares() -> str:
@@ -186,6 +186,23 @@ async def test_a_greedy_client_starves_only_itself() -> None:
         assert refused > 200
         assert took <= 40
         assert await greedy.call("eth_blockNumber") == "0x1"
+
+
+async def test_who_sends_a_forwarding_header_of_its_own_through_a_proxy_is_still_himself() -> None:
+    """A proxy that adds a header of its own leaves the client's before it: only the last word is the proxy's."""
+    limits = ClientLimits(bytes_per_s=1, burst_bytes=MIB)
+    async with serving(limits, proxies=("127.0.0.1",)) as server, httpx.AsyncClient() as http:
+
+        async def code(*forwarded: str) -> object:
+            headers = [("content-type", "application/json"), *(("x-forwarded-for", one) for one in forwarded)]
+            body = b'{"jsonrpc": "2.0", "id": 1, "method": "da_shares"}'
+            reply = (await http.post(server.url("square"), content=body, headers=headers)).json()
+            return reply.get("error", {}).get("code", "ok")
+
+        answers = [await code(f"198.51.100.{number}", "203.0.113.5") for number in range(12)]
+        assert answers[0] == "ok"
+        assert answers[-1] == -32005, "a name of its own each time does not make it another"
+        assert await code("203.0.113.5", "198.51.100.1") == "ok", "and nobody pays for another"
 
 
 async def test_our_client_comes_back_when_it_is_told_to() -> None:

@@ -307,6 +307,49 @@ async def test_blocks_older_than_the_window_are_checked_by_their_headers(tmp_pat
     await node.close()
 
 
+async def test_data_withheld_until_the_window_is_over_is_withheld(tmp_path: Path) -> None:
+    """Else a producer need only be patient."""
+    peer = MemoryNode(CHAIN_OF_6)
+    peer.hidden = lambda height, place: height == 3
+    heights = 6
+    node = await LightNode.open(tmp_path, [peer], CHAIN_OF_6.genesis.hash, EAGER, peers=CALM, clock=lambda: now(heights)())
+    with pytest.raises(Withheld):
+        await node.catch_up()
+    heights += 30 * 86_400
+    for _ in range(2):
+        with pytest.raises(Withheld) as caught:
+            await node.catch_up()
+        assert (caught.value.height, node.height) == (3, 2)
+    assert [alarm.lasts for alarm in node.report().alarms] == [True]
+    peer.hidden = lambda height, place: False
+    assert await node.catch_up() == 6
+    assert [alarm.lasts for alarm in node.report().alarms] == [False]
+    await node.close()
+
+
+async def test_who_is_flooded_is_not_dropped_for_it(tmp_path: Path) -> None:
+    """Whoever floods the honest peers must not be the only one left."""
+
+    class Flooded(MemoryNode):
+        flooded = True
+
+        async def signed_header(self, height: int) -> SignedHeader:
+            if self.flooded and height > 2:
+                raise Unavailable("too many requests")
+            return await super().signed_header(height)
+
+    honest = Flooded(CHAIN_OF_6)
+    flooder = HeaderLiar("latest", lambda height: 2)
+    config = replace(CALM, backoff_s=0.0)
+    node = await open_node(tmp_path, [flooder, honest], peers=config)
+    for _ in range(12):
+        assert await node.catch_up() == 2
+    assert not any(report.dropped for report in node.report().peers)
+    honest.flooded = False
+    assert await node.catch_up() == 6
+    await node.close()
+
+
 # --- forks and proofs of bad encoding ------------------------------------------------------------------------------------
 
 
@@ -372,6 +415,34 @@ async def test_what_is_proven_badly_encoded_is_rejected_for_ever_with_all_above(
         await alone.catch_up()
     assert alone.height == 2
     await alone.close()
+
+
+async def test_validators_who_sign_bad_blocks_without_end_fill_no_disk(tmp_path: Path) -> None:
+    chain = MemoryChain([square(1), *(badly_encoded() for _ in range(9))])
+    proofs = [convicted(chain, height) for height in range(2, 11)]
+    knows, busy = MemoryNode(chain, "http://knows"), Busy(chain)
+    knows.fraud = proofs[:2]
+    node = await open_node(tmp_path, [knows, busy], chain)
+    for number in range(2, 8):
+        with pytest.raises(ChainRejected):
+            await node.catch_up()
+        knows.fraud = proofs[number : number + 2]
+        await node.square.hear()
+    assert list(node.square.rejections.all) == [2]
+    assert busy.told == proofs[:1], "it was offered until it was taken, and once"
+    await node.close()
+
+
+class Busy(MemoryNode):
+    """Checks so many false proofs that it has no time for true ones: the first three times."""
+
+    refused = 0
+
+    async def submit_fraud_proof(self, proof: BadEncodingProof) -> None:
+        self.refused += 1
+        if self.refused <= 3:
+            raise Unavailable("4 fraud proofs are being checked")
+        await super().submit_fraud_proof(proof)
 
 
 async def test_who_knows_beforehand_stops_below(tmp_path: Path) -> None:

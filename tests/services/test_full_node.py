@@ -16,7 +16,7 @@ from dougong.errors import InvalidHeader, InvalidProof, NotFound, Unavailable
 from dougong.net.node import BadRequest, NodeClient
 from dougong.rpc.node import fraud_proof_methods
 from dougong.rpc.server import RpcServer
-from dougong.services.fraud_proofs import MOST_AT_ONCE, FraudProofs
+from dougong.services.fraud_proofs import MOST_AT_ONCE, MOST_KEPT, FraudProofs
 from dougong.services.full_node import FULL_NODE_TABLES, FullNode
 from dougong.services.inspection import inspect
 from dougong.services.sampler import check_axis_cells
@@ -169,6 +169,21 @@ async def test_the_book_keeps_what_is_valid_and_lowest(tmp_path: Path) -> None:
     store.close()
     again = Store(tmp_path, FULL_NODE_TABLES)
     assert await FraudProofs(again, node.header).proofs(1) == (low, high)
+    again.close()
+
+
+async def test_the_book_stays_small_in_whatever_order_it_is_told(tmp_path: Path) -> None:
+    squares = [bad_square(height) for height in range(1, 9)]
+    store = Store(tmp_path, FULL_NODE_TABLES)
+    book = FraudProofs(store, Node(*squares).header)
+    for served in reversed(squares):
+        assert await book.submit(proof_against(served))
+        assert len(await book.proofs(1)) <= MOST_KEPT
+    kept = await book.proofs(1)
+    assert [proof.height for proof in kept] == [1, 2, 3, 4]
+    store.close()
+    again = Store(tmp_path, FULL_NODE_TABLES)
+    assert await FraudProofs(again, Node(*squares).header).proofs(1) == kept
     again.close()
 
 

@@ -165,7 +165,8 @@ class RpcServer:
         if self._under_way >= self._max_requests:
             return _refusal(503, LIMIT_EXCEEDED, f"more than {self._max_requests} requests are under way: try again")
         peer = "" if request.client is None else request.client.host
-        client = self._throttle.client(address_of(peer, request.headers.get("x-forwarded-for", ""), self._proxies))
+        forwarded = ",".join(request.headers.getlist("x-forwarded-for"))  # some proxies add a header, others to the header
+        client = self._throttle.client(address_of(peer, forwarded, self._proxies))
         self._under_way += 1
         try:
             with client.request():

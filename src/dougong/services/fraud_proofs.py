@@ -4,8 +4,8 @@
     await book.submit(proof)                        # raises InvalidProof; True the first time
     await book.proofs(1)                            # for da_fraudProofs
 
-A block that is proven bad ends its chain for whoever knows: nothing above it counts. So one proof is kept for a height, and none
-above the lowest: whatever a chain's validators sign from then on, this book does not grow.
+A block that is proven bad ends its chain for whoever knows: nothing above it counts. So one proof is kept for a height, no new
+one above the lowest, and a few in all: whatever validators sign, and in whatever order it is told, this book stays small.
 
 Who might cheat: a peer with a false proof (refused, after the work of one axis), with many of them (few are checked at a time,
 the others are told to come back), with one against a block that this node cannot know (`NotFound`).
@@ -30,7 +30,7 @@ _PROOFS = "fraud_proofs"
 FRAUD_TABLES = (_PROOFS,)
 
 MOST_AT_ONCE = 4  # proofs from others that are being checked
-MOST_IN_AN_ANSWER = 4
+MOST_KEPT = 4
 
 
 class FraudProofs:
@@ -69,7 +69,7 @@ class FraudProofs:
 
     async def proofs(self, height: int) -> tuple[BadEncodingProof, ...]:
         """Those kept against blocks from `height` on, lowest first."""
-        return tuple(self._kept[known] for known in sorted(self._kept) if known >= height)[:MOST_IN_AN_ANSWER]
+        return tuple(self._kept[known] for known in sorted(self._kept) if known >= height)
 
     async def submit(self, proof: BadEncodingProof) -> bool:
         """Keeps a proof, durably; whether it is new and lower than those known. Raises `InvalidProof`; `NotFound` for a block
@@ -85,8 +85,11 @@ class FraudProofs:
             async with self._keeping:
                 if self._known(proof):  # another one was faster
                     return False
-                await in_thread(self._put, proof)
+                beyond = sorted(self._kept)[MOST_KEPT - 1 :]  # the others say enough
+                await in_thread(self._put, proof, beyond)
                 self._kept[proof.height] = proof
+                for height in beyond:
+                    del self._kept[height]
         finally:
             self._checking -= 1
         self._log.error(
@@ -101,6 +104,8 @@ class FraudProofs:
     def _known(self, proof: BadEncodingProof) -> bool:
         return bool(self._kept) and min(self._kept) <= proof.height
 
-    def _put(self, proof: BadEncodingProof) -> None:
+    def _put(self, proof: BadEncodingProof, beyond: list[int]) -> None:
         with self._store.write() as txn:
             txn.put(_PROOFS, height_key(proof.height), encode_bad_encoding(proof))
+            for height in beyond:
+                txn.delete(_PROOFS, height_key(height))

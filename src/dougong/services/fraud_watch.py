@@ -62,23 +62,25 @@ class FraudWatch:
                 return  # nobody answers: whoever asks for anything else will hear it
             except InvalidInput:
                 return  # those who lied are charged
-            for proof in [proof for proofs in shown.values() for proof in proofs]:
+            for proof in [proof for verified, _ in shown.values() for proof in verified]:
                 why = str(BadBlock(proof))
                 await self._rejections.add(Rejection(proof.height, BAD_ENCODING, why, encode_bad_encoding(proof).hex()))
-            await self._pass_on({peer: {proof.height for proof in proofs} for peer, proofs in shown.items()})
+            await self._pass_on({peer: heights for peer, (_, heights) in shown.items()})
 
-    async def _heard(self, node: NodeClient) -> list[BadEncodingProof]:
-        """What a node shows, verified."""
+    async def _heard(self, node: NodeClient) -> tuple[list[BadEncodingProof], set[int]]:
+        """What a node shows that is news, verified, and the heights of all that it shows."""
         try:
             proofs = await node.fraud_proofs(1)
         except Rejected:  # a node of another make, which keeps none
-            return []
+            return [], set()
+        verified: list[BadEncodingProof] = []
         for proof in proofs[:_MOST]:
-            known = self._rejections.all.get(proof.height)
-            if known is None or known.kind != BAD_ENCODING:
+            first = self._rejections.first
+            if first is None or proof.height < first.height:  # what lies above is rejected already
                 header = await self._header(node, proof.height)
                 await in_thread(verify_bad_encoding, header, proof)
-        return list(proofs[:_MOST])
+                verified.append(proof)
+        return verified, {proof.height for proof in proofs}
 
     async def _pass_on(self, shown: dict[Peer, set[int]]) -> None:
         """Offers what is known to those who did not show it, once each."""
@@ -98,7 +100,9 @@ class FraudWatch:
                 await peer.node.submit_fraud_proof(bad_encoding_proof(rejection))
         except StoreCorrupt:
             raise
-        except (DougongError, TimeoutError):
+        except (Unavailable, TimeoutError):
+            self._offered.discard((peer, rejection.height))  # busy, as somebody may have made it: again at the next look
+        except DougongError:
             pass  # it is not ours to make it believe
 
 

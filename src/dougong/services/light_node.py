@@ -209,7 +209,7 @@ class LightNode:
         """Checks blocks up to `until`. Those before the first that is not available count."""
         started, before = self._clock(), self.square.peers.bytes_received
         headers = await self.square.headers(self.height + 1, until)
-        young = [header for header in headers if self._is_young(header) or header.height == last]
+        young = [header for header in headers if self._is_young(header) or header.height == last or self._is_missed(header)]
         wanted = [(header, self._config.samples_of(header.square_size)) for header in young]
         drawn = dict(zip((header.height for header in young), await in_thread(self._record.draw, wanted), strict=True))
         room = asyncio.Semaphore(_SQUARES_AT_A_TIME)
@@ -237,6 +237,11 @@ class LightNode:
     def _is_young(self, header: SquareHeader) -> bool:
         age = self._clock() - header.time_ns / NANOSECONDS
         return not self._config.window_s or age <= self._config.window_s
+
+    def _is_missed(self, header: SquareHeader) -> bool:
+        """Whether its cells did not come so far: that does not pass with the window."""
+        alarm = self._record.alarms.get(header.height)
+        return alarm is not None and alarm.lasts
 
     async def _sample(self, header: SquareHeader, places: list[Place]) -> tuple[list[Place], str]:
         missing, why = list(places), ""
@@ -317,7 +322,7 @@ class LightNode:
                 *((f"{chain}: rejected from block {rejection.height} on: {rejection.why}",) if rejection else ()),
             ),
             trusted=(
-                f"{chain}: two thirds of its {len(genesis.validators)} validators' power do not sign two histories",
+                f"{chain}: no third of its {len(genesis.validators)} validators' power signs a second history",
                 f"{chain}: {peers.url} hide no block newer than {height}{_made(blocks)}",
                 f"{chain}: of every square that is badly extended, some full node that extends it again tells one of these peers",
                 *unsampled,

@@ -112,7 +112,7 @@ class ContractCheck(ABC):
             trusted.append(f"{name}: its consensus is not checked here; {self._rpc.url} is believed about block {header.number}")
         else:
             verified.insert(0, f"{name}: headers from the genesis hash {self._chain.genesis_hash.hex()}")
-            trusted.append(f"{name}: two thirds of its validators' power do not sign two histories, nor a false app hash")
+            trusted.append(f"{name}: no third of its validators' power signs a second history, nor two thirds a false app hash")
         made = format_time(header.timestamp * NANOSECONDS)
         trusted.append(f"{name}: {self._rpc.url} hides no block newer than {header.number}, made at {made}")
         for rollup, found in zip(rollups, findings, strict=True):

@@ -11,7 +11,8 @@
 is asked beside it, and the first answer that verifies wins. What can go wrong with a peer, and what it costs:
 
 1. it sends what does not verify or cannot be a proof (`InvalidInput` and its family): 100 points;
-2. it sends no JSON-RPC, or more than an answer can have: 50 points; a claim that it does not keep (`bluffed`): 20;
+2. it sends no JSON-RPC, or more than an answer can have: 50 points; a claim that it does not keep (`bluffed`): 20,
+   or 5 while it only does not answer;
 3. it is slow, away, busy, or does not have what was asked for: no points, for an honest node can be all that. It is asked later,
    after a pause that doubles from `backoff_s` up to a minute, and one good answer gives it its place back.
 
@@ -50,7 +51,7 @@ Request = Callable[[NodeClient], Awaitable[T]]
 
 FINAL = (Divergence, StoreError)  # not a peer's doing, or true whatever others say
 
-LIE, GARBAGE, BLUFF = 100.0, 50.0, 20.0
+LIE, GARBAGE, BLUFF, STALL = 100.0, 50.0, 20.0, 5.0
 _DROPPED_AT = 100.0
 _HALF_LIFE_S = 3_600.0
 _LONGEST_BAN_S = 7 * 86_400.0
@@ -267,9 +268,9 @@ class PeerSet:
         peer.failures, peer.not_before = 0, 0.0
         return answer
 
-    async def bluffed(self, peer: Peer, why: str) -> None:
-        """It said that it had something and did not show it."""
-        await self._blame(peer, BLUFF, why)
+    async def bluffed(self, peer: Peer, why: str, *, stalled: bool = False) -> None:
+        """It said that it had something and did not show it; or has not yet (`stalled`), as who is flooded by others does too."""
+        await self._blame(peer, STALL if stalled else BLUFF, why)
 
     async def lied(self, peer: Peer, why: str) -> None:
         """What it sent was found to be false afterwards."""

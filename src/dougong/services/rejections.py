@@ -75,8 +75,10 @@ class Rejections:
             raise ChainRejected(first)
 
     async def add(self, rejection: Rejection) -> None:
-        """Durable when it returns. What is rejected already stays as it is."""
-        if rejection.height in self.all:
+        """Durable when it returns. What is rejected already stays as it is, and what lies above the first adds nothing to it:
+        validators who sign bad blocks without end do not fill the disk."""
+        first = self.first
+        if first is not None and rejection.height >= first.height:
             return
         await in_thread(self._write, rejection)
         self.all[rejection.height] = rejection

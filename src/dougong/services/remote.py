@@ -204,7 +204,8 @@ class RemoteSquare:
                 raise
             except Unavailable as error:
                 for peer in claiming:
-                    await self.peers.bluffed(peer, f"it said that block {height} is there: {error}")
+                    stalled = not isinstance(error, NotFound)
+                    await self.peers.bluffed(peer, f"it said that block {height} is there: {error}", stalled=stalled)
                 if len(claiming) == len(said):
                     raise
                 continue
