@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from dougong.consensus.commit import Commit
 from dougong.consensus.light import LightOptions, TrustedHeader
 from dougong.errors import InvalidBlob, InvalidHeader, InvalidProof, NotFound, Rejected, Unavailable, Underpaid
 from dougong.interfaces import DataAvailability
-from dougong.services.celestia import HEADER_TABLES, VerifiedHeaders
+from dougong.services.celestia import HEADER_BYTES, HEADER_TABLES, VerifiedHeaders
 from dougong.store import Store
 from dougong.testing import check_availability
 from dougong.types import Blob, Namespace, Placement
@@ -109,6 +110,23 @@ async def test_signed_blobs_and_whole_squares(lying: Scene) -> None:
     assert [(cell.row, cell.column) for cell in cells] == [(0, 0), (1, 1)]
     same = await asyncio.gather(*(da.submit(Blob(NAMESPACE, b"the same")) for _ in range(3)))
     assert len(set(same)) == 3, "equal blobs have places of their own"
+
+
+async def test_a_header_is_no_place_for_anything_else(lying: Scene) -> None:
+    """Neither in one answer, nor in what is kept of many."""
+    lying.liar.tamper = only("header.LocalHead", lambda shape: {**shape, "junk": "x" * HEADER_BYTES})
+    with pytest.raises(Unavailable, match="more than"):
+        await lying.da.latest()
+    lying.liar.tamper = only("header.LocalHead", lambda shape: {**shape, "junk": "x" * 10**6})
+    headers = VerifiedHeaders(lying.node, await start_of(lying.world))
+    tracemalloc.start()
+    try:
+        for _ in range(12):
+            height = await headers.latest()
+            await lying.world.chain.wait_for_height(height + 1)
+        assert tracemalloc.get_traced_memory()[0] < 8 * 10**6, "twelve answers of a megabyte are not kept"
+    finally:
+        tracemalloc.stop()
 
 
 # --- completeness -----------------------------------------------------------------------------------------------------

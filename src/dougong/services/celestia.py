@@ -16,11 +16,11 @@ somebody honest re-encodes squares, as light nodes of Celestia trust.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dougong.availability.celestia import CelestiaNode
 from dougong.availability.celestia.shapes import read_merkle_proof, read_roots
-from dougong.availability.celestia.values import read_hex, read_integer, read_object
+from dougong.availability.celestia.values import read_hex, read_object
 from dougong.availability.proofs import data_root, verify_header
 from dougong.consensus.cometbft_json import read_commit, read_header, read_validators
 from dougong.consensus.header import Header
@@ -28,7 +28,7 @@ from dougong.consensus.light import TABLE, LightClient, LightOptions, TrustedHea
 from dougong.errors import InvalidHeader, InvalidInput, InvalidProof
 from dougong.services.threads import in_thread
 from dougong.store import Store
-from dougong.types import SignedHeader, SquareHeader
+from dougong.types import MerkleProof, SignedHeader, SquareHeader
 
 __all__ = ["HEADER_TABLES", "TRUSTING_PERIOD_S", "VerifiedHeaders", "read_signed_header"]
 
@@ -36,7 +36,20 @@ HEADER_TABLES = (TABLE,)
 TRUSTING_PERIOD_S = 7 * 86_400.0
 """Less than the time in which stake can leave Celestia (14 days), as celestia-node has it."""
 
-_KEPT_SHAPES = 64
+HEADER_BYTES = 8 << 20
+"""Of an answer: ten thousand signatures and the roots of the widest square take less."""
+
+_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Extended:
+    """What is of use in an extended header, read and not yet believed: all that is kept of a node's answer, which may be long."""
+
+    signed: SignedHeader
+    row_roots: tuple[bytes, ...]
+    column_roots: tuple[bytes, ...]
+    data_root_proof: MerkleProof | None
 
 
 class VerifiedHeaders:
@@ -46,17 +59,15 @@ class VerifiedHeaders:
         self, node: CelestiaNode, start: TrustedHeader, *, store: Store | None = None, options: LightOptions | None = None
     ) -> None:
         self._node = node
-        self._shapes: OrderedDict[int, object] = OrderedDict()
+        self._told: OrderedDict[int, _Extended] = OrderedDict()
         self._light = LightClient(start, self._fetch, store=store, options=options or LightOptions(TRUSTING_PERIOD_S))
 
     async def latest(self) -> int:
-        shape = await self._node.call("header.LocalHead")
-        try:
-            header = read_object(read_object(shape, "a header").get("header"), "a header")
-            height = read_integer(header.get("height"), "a height", 1)
-        except InvalidInput as error:
-            raise InvalidHeader(f"the node's head does not read: {error}") from error
-        self._keep(height, shape)
+        told = await self._ask("header.LocalHead")
+        height = told.signed.height
+        if height < 1:
+            raise InvalidHeader("the node's head has no height")
+        self._keep(height, told)
         await self.header(height)
         return height
 
@@ -64,32 +75,42 @@ class VerifiedHeaders:
         try:
             verified = await self._light.header(height)
         except InvalidHeader:
-            self._shapes.clear()  # one of them was a lie: ask anew
+            self._told.clear()  # one of them was a lie: ask anew
             raise
-        shape = self._shapes.get(height)
-        if shape is None:
-            shape = await self._node.call("header.GetByHeight", height)
+        told = self._told.get(height)
+        if told is None:
+            told = await self._ask("header.GetByHeight", height)
         try:
-            return await in_thread(_square_header, verified, shape)
+            return await in_thread(_square_header, verified, told)
         except InvalidHeader:
-            self._shapes.pop(height, None)
+            self._told.pop(height, None)
             raise
 
     async def _fetch(self, height: int) -> SignedHeader:
-        shape = self._shapes.get(height)
-        if shape is None:
-            shape = await self._node.call("header.GetByHeight", height)
-            self._keep(height, shape)
-        try:
-            return await in_thread(read_signed_header, shape)
-        except InvalidHeader:
-            self._shapes.pop(height, None)
-            raise
+        told = self._told.get(height)
+        if told is None:
+            told = await self._ask("header.GetByHeight", height)
+            self._keep(height, told)
+        return told.signed
 
-    def _keep(self, height: int, shape: object) -> None:
-        self._shapes[height] = shape
-        while len(self._shapes) > _KEPT_SHAPES:
-            self._shapes.popitem(last=False)
+    async def _ask(self, method: str, *params: object) -> _Extended:
+        return await in_thread(_read_extended, await self._node.call(method, *params, max_bytes=HEADER_BYTES))
+
+    def _keep(self, height: int, told: _Extended) -> None:
+        self._told[height] = told
+        while len(self._told) > _KEPT:
+            self._told.popitem(last=False)
+
+
+def _read_extended(shape: object) -> _Extended:
+    signed, found = read_signed_header(shape), _object(shape)
+    try:
+        rows, columns = read_roots(found.get("dah"))
+        consensus = found.get("consensus")
+        proof = None if consensus is None else read_merkle_proof(read_object(consensus, "what was signed").get("data_root_proof"))
+    except InvalidInput as error:
+        raise InvalidHeader(f"the extended header {signed.height} does not read: {error}") from error
+    return _Extended(signed, rows, columns, proof)
 
 
 def read_signed_header(shape: object) -> SignedHeader:
@@ -100,18 +121,16 @@ def read_signed_header(shape: object) -> SignedHeader:
     return SignedHeader(header.height, header.encode(), commit.encode(), validators)
 
 
-def _square_header(verified: Header, shape: object) -> SquareHeader:
+def _square_header(verified: Header, told: _Extended) -> SquareHeader:
     """The roots of a verified header's square. Raises `InvalidHeader` if they are not what was signed."""
-    found = _object(shape)
     try:
-        rows, columns = read_roots(found.get("dah"))
-        root = data_root(rows, columns)
-        header = SquareHeader(verified.height, verified.time_ns, root, rows, columns)
+        root = data_root(told.row_roots, told.column_roots)
+        header = SquareHeader(verified.height, verified.time_ns, root, told.row_roots, told.column_roots)
         verify_header(header)
         if root != verified.data_hash:
-            proof = read_merkle_proof(read_object(found.get("consensus"), "what was signed").get("data_root_proof"))
-            if proof.index != 0:
-                raise InvalidProof("the data root is not transaction 0")
+            proof = told.data_root_proof
+            if proof is None or proof.index != 0:
+                raise InvalidProof("the data root is neither the data hash nor transaction 0")
             verify_transaction(verified, root, proof)
     except InvalidHeader:
         raise

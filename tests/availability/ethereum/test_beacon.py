@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -105,6 +106,7 @@ def beacon(node: Node, **options: Any) -> Beacon:
         Node(blobs=lambda _: [hexed(blob) for blob in rows()[::-1]]),
         Node(blobs=lambda query: plain({name: values[-1:] for name, values in query.items()})),
         Node(blob_sidecars=sidecars),
+        Node(blobs=lambda _: [], data_column_sidecars=columns(range(64))),
         Node(data_column_sidecars=columns(range(64))),
         Node(data_column_sidecars=columns(range(60, 128), spoilt=range(60, 64))),
     ],
@@ -115,6 +117,7 @@ def beacon(node: Node, **options: Any) -> Beacon:
         "another order",
         "half a filter",
         "before Fulu",
+        "64 columns and no blobs",
         "64 columns",
         "wrong columns too",
     ],
@@ -124,6 +127,20 @@ async def test_every_kind_of_node_is_read(node: Node) -> None:
     if "blobs" in node.handlers:
         assert await reading(node).content(BLOCK, 1) == WHOLE[1]
     assert "/eth/v1/config/spec" in node.asked, "the slot follows from the block's time"
+
+
+async def test_a_small_answer_cannot_become_a_large_one() -> None:
+    asked: list[str] = []
+
+    def bomb(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["accept-encoding"])
+        packed = gzip.compress(b'{"data":[' + b" " * (1 << 24) + b"]}")
+        return httpx.Response(200, content=packed, headers={"content-encoding": "gzip"})
+
+    reader = BlobReader(JsonRpc("http://node"), Beacon("http://beacon", attempts=1, transport=httpx.MockTransport(bomb)))
+    with pytest.raises(Unavailable, match="compressed"):
+        await reader.content(BLOCK, 0)
+    assert set(asked) == {"identity"}
 
 
 async def test_only_what_is_wanted_is_downloaded() -> None:

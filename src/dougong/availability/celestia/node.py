@@ -70,9 +70,9 @@ class CelestiaNode:
         await self._reading.aclose()
         await self._writing.aclose()
 
-    async def call(self, method: str, *params: object) -> Any:
-        """A call that changes nothing: tried again where that can help."""
-        return await _translated(self._reading.call(method, *params))
+    async def call(self, method: str, *params: object, max_bytes: int | None = None) -> Any:
+        """A call that changes nothing: tried again where that can help. `max_bytes` where its answer is known to be shorter."""
+        return await _translated(self._reading.call(method, *params, max_bytes=max_bytes))
 
     async def submit(self, method: str, *params: object) -> Any:
         """A call that pays: made once. After `Unavailable` the outcome is unknown."""

@@ -87,9 +87,9 @@ class Beacon:
             if some is not None and len(some) >= len(wanted):
                 return some
         found = await self._plain_blobs(block_id, ())
-        if found is None:
+        if not found:  # a node that keeps columns only may know the path, and have nothing there
             found = await self._sidecars(block_id)
-        if found is None:
+        if not found:
             found = await self._recovered(block, block_id)
         if found is None:
             raise Unavailable(
@@ -209,8 +209,10 @@ class Beacon:
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                self._http.stream("GET", self.url + path, headers={"accept": accept}) as response,
+                self._http.stream("GET", self.url + path, headers={"accept": accept, "accept-encoding": "identity"}) as response,
             ):
+                if response.headers.get("content-encoding", "identity") != "identity":  # a little may become a lot
+                    raise Unavailable(f"{self.url} compressed its answer, which nobody asked for")
                 async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > self._max_bytes:
