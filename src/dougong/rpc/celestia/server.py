@@ -138,7 +138,8 @@ class CelestiaServer:
 
     def _client(self, source: HTTPConnection) -> Client:
         peer = "" if source.client is None else source.client.host
-        return self._throttle.client(address_of(peer, source.headers.get("x-forwarded-for", ""), self._api.proxies))
+        forwarded = ",".join(source.headers.getlist("x-forwarded-for"))
+        return self._throttle.client(address_of(peer, forwarded, self._api.proxies))
 
     async def _call(self, request: Request) -> Response:
         limits = self._api.limits
