@@ -54,7 +54,7 @@ async def test_who_may_not_write_has_nothing_long_to_say(tmp_path: Path) -> None
 
 
 async def test_each_client_has_a_part_and_is_told_when_to_come_back(tmp_path: Path) -> None:
-    limits = CelestiaLimits(client=ClientLimits(bytes_per_s=1 << 20, burst_bytes=100_000, requests=2))
+    limits = CelestiaLimits(client=ClientLimits(bytes_per_s=20_000, burst_bytes=100_000, requests=2))
     async with running(tmp_path, limits=limits, block_time=0.5) as world, calling(world) as caller:
         await caller.call("share.GetNamespaceData", 1, NS)
         await caller.call("share.GetNamespaceData", 1, NS)
