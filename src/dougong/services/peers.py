@@ -84,6 +84,7 @@ class Peer:
     not_before: float = 0.0
     latency: float = 0.0
     asked: int = 0
+    cut_off: bool = False
     why: str = ""
 
     @property
@@ -217,7 +218,8 @@ class PeerSet:
 
     async def survey(self, request: Request[T]) -> dict[Peer, T]:
         """What each peer says, of those that have not just failed and that answer in time: within `hedge_s` of the one before.
-        Raises as `ask` does when none answers."""
+        Who was cut off the last time has all the time that an answer may take: else quick peers would silence a slow one for
+        ever, and what it alone tells. Raises as `ask` does when none answers."""
         now, present = self._clock(), self.order()
         well = [peer for peer in present if peer.not_before <= now] or present
         tasks = {asyncio.create_task(self.attempt(peer, request)): peer for peer in well}
@@ -226,9 +228,11 @@ class PeerSet:
         waiting = set(tasks)
         try:
             while waiting:
-                patience = self.config.hedge_s if answers else None
+                waits = not answers or any(tasks[task].cut_off for task in waiting)
+                patience = None if waits else self.config.hedge_s
                 done, waiting = await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
+                    tasks[task].cut_off = False
                     error = task.exception()
                     if error is None:
                         answers[tasks[task]] = task.result()
@@ -237,6 +241,8 @@ class PeerSet:
                     else:
                         raise error
                 if not done:
+                    for task in waiting:
+                        tasks[task].cut_off = True
                     break
         finally:
             for task in waiting:
