@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/celestiaorg/rsmt2d"
@@ -37,9 +38,11 @@ type request struct {
 
 type answer struct {
 	Seconds  float64 `json:"seconds"`
+	CPU      float64 `json:"cpu"`
 	DataRoot string  `json:"data_root"`
-	PeakKiB  int     `json:"peak_kib"`
-	Error    string  `json:"error,omitempty"`
+	// By how much the process grew, where Memory was asked for.
+	PeakKiB int    `json:"peak_kib"`
+	Error   string `json:"error,omitempty"`
 }
 
 type bench struct {
@@ -61,14 +64,27 @@ func (b *bench) load(k int, original []byte) error {
 	return nil
 }
 
-func (b *bench) extend() ([]byte, float64, error) {
-	start := time.Now()
+// clock measures what a run takes.
+type clock struct {
+	start time.Time
+	cpu   float64
+}
+
+func startClock() clock { return clock{time.Now(), cpu()} }
+
+func (c clock) stop(out *answer) {
+	out.Seconds, out.CPU = time.Since(c.start).Seconds(), cpu()-c.cpu
+}
+
+func (b *bench) extend(out *answer) ([]byte, error) {
+	clock := startClock()
 	eds, err := rsmt2d.ComputeExtendedDataSquareWithBuffer(b.shares, rsmt2d.NewLeoRSCodec(), b.pool)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	root, err := b.commit(eds)
-	return root, time.Since(start).Seconds(), err
+	clock.stop(out)
+	return root, err
 }
 
 func (b *bench) commit(eds *rsmt2d.ExtendedDataSquare) ([]byte, error) {
@@ -84,73 +100,84 @@ func (b *bench) commit(eds *rsmt2d.ExtendedDataSquare) ([]byte, error) {
 	return dataRoot(append(append([][]byte{}, rows...), columns...)), nil
 }
 
-func (b *bench) repair(missing string) ([]byte, float64, error) {
+func (b *bench) repair(missing string, out *answer) ([]byte, error) {
 	cells := b.eds.Flattened()
 	if len(missing) != len(cells) {
-		return nil, 0, fmt.Errorf("%d cells, not %d", len(missing), len(cells))
+		return nil, fmt.Errorf("%d cells, not %d", len(missing), len(cells))
 	}
 	for i := range cells {
 		if missing[i] == '1' {
 			cells[i] = nil
 		}
 	}
-	start := time.Now()
+	clock := startClock()
 	eds, err := rsmt2d.ImportExtendedDataSquare(cells, rsmt2d.NewLeoRSCodec(), b.pool.NewConstructor(uint(b.k)))
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if err := eds.Repair(b.roots[0], b.roots[1]); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	seconds := time.Since(start).Seconds()
+	clock.stop(out)
 	before := b.eds
 	root, err := b.commit(eds)
 	b.eds = before
-	return root, seconds, err
+	return root, err
 }
 
-// peak is the most memory that the process has held since it was last asked.
-func peak() int {
-	status, err := os.ReadFile("/proc/self/status")
+// status is a figure of the process' memory in KiB: VmRSS what it holds, VmHWM the most that it held.
+func status(key string) int {
+	lines, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
 	}
 	kib := 0
-	for _, line := range strings.Split(string(status), "\n") {
-		if strings.HasPrefix(line, "VmHWM:") {
-			_, _ = fmt.Sscan(strings.TrimPrefix(line, "VmHWM:"), &kib)
+	for _, line := range strings.Split(string(lines), "\n") {
+		if strings.HasPrefix(line, key) {
+			_, _ = fmt.Sscan(strings.TrimPrefix(line, key), &kib)
 		}
 	}
 	return kib
 }
 
-func prepare(memory bool) {
-	if !memory {
-		runtime.GC()
-		return
+// prepare returns what the process holds before a run.
+func prepare(memory bool) int {
+	runtime.GC()
+	if memory {
+		debug.FreeOSMemory()
+		// 5 resets the high-water mark (proc(5)); where the system does not let us the figure is that of the process' life.
+		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 	}
-	debug.FreeOSMemory()
-	// 5 resets the high-water mark (proc(5)); where the kernel does not let us the figure is that of the process' life.
-	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
+	return status("VmRSS:")
+}
+
+// cpu is how many seconds all cores together have worked for the process.
+func cpu() float64 {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano()).Seconds()
 }
 
 func (b *bench) answer(r request, body []byte) (out answer) {
 	var root []byte
 	var err error
+	held := 0
 	switch r.Op {
 	case "load":
 		err = b.load(r.K, body)
 	case "extend":
 		b.eds = nil
-		prepare(r.Memory)
-		root, out.Seconds, err = b.extend()
+		held = prepare(r.Memory)
+		root, err = b.extend(&out)
 	case "repair":
-		prepare(r.Memory)
-		root, out.Seconds, err = b.repair(r.Missing)
+		held = prepare(r.Memory)
+		root, err = b.repair(r.Missing, &out)
 	default:
 		err = fmt.Errorf("no such operation: %q", r.Op)
 	}
-	out.PeakKiB, out.DataRoot = peak(), hex.EncodeToString(root)
+	out.PeakKiB, out.DataRoot = status("VmHWM:")-held, hex.EncodeToString(root)
 	if err != nil {
 		out.Error = err.Error()
 	}

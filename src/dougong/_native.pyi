@@ -78,6 +78,10 @@ def axis_root(k: int, axis: int, index: int, shares: Sequence[bytes | None]) -> 
     of its 2k shares that are given (the others are ignored), hashed. None when there is no such tree, because the namespaces of
     its cells are out of order. Raises `ValueError` for wrong shapes and fewer than k shares."""
 
+def sha256_many(messages: Buffer, size: int) -> bytes:
+    """The SHA-256 digests, one after the other, of messages of `size` bytes each that lie side by side; on all cores. Raises
+    `ValueError` where the buffer is not so many whole messages."""
+
 # --- blobs (c-kzg, with the setup of Ethereum's ceremony) -----------------------------------------------------------
 
 def kzg_commitment(blob: bytes) -> bytes:

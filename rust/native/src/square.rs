@@ -4,6 +4,7 @@
 use dougong_square::nmt::{NODE, Node};
 use dougong_square::{
     Axis, ExtendedSquare, NAMESPACE, RepairError, Repaired, SHARE, SquareError, axis_root, repair,
+    sha,
 };
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyValueError};
@@ -302,9 +303,27 @@ fn axis_root_of<'py>(
     Ok(root.map(|root| PyBytes::new(py, &root)))
 }
 
+#[pyfunction]
+fn sha256_many<'py>(
+    py: Python<'py>,
+    messages: PyBuffer<u8>,
+    #[pyo3(from_py_with = number)] size: usize,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let messages = lent(&messages)?;
+    if size == 0 || !messages.len().is_multiple_of(size) {
+        return Err(PyValueError::new_err(format!(
+            "{} bytes are not messages of {size} each",
+            messages.len()
+        )));
+    }
+    let digests = py.detach(|| sha::many(messages, size));
+    Ok(PyBytes::new(py, digests.as_flattened()))
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyExtendedSquare>()?;
     module.add_function(wrap_pyfunction!(repair_square, module)?)?;
     module.add_function(wrap_pyfunction!(axis_root_of, module)?)?;
+    module.add_function(wrap_pyfunction!(sha256_many, module)?)?;
     Ok(())
 }

@@ -29,6 +29,7 @@ impl ExtendedAxis {
         code(k).encode(
             half.chunks_exact(SHARE),
             parity.chunks_exact_mut(SHARE),
+            false,
             &mut Work::default(),
         );
         let tree =

@@ -8,6 +8,7 @@ pub struct Field {
     bits: usize,
     /// Logarithm of each nonzero element; of zero, the modulus (never used as a logarithm).
     log: Vec<u16>,
+    /// By logarithm, and by the sum of two of them.
     exp: Vec<u16>,
     /// `subspace[j][i]`: the normalised subspace polynomial that vanishes on the first 2^j elements, at basis vector `i`.
     subspace: Vec<Vec<u16>>,
@@ -58,7 +59,8 @@ impl Field {
         for (index, &power) in log.iter().enumerate().skip(1) {
             exp[power as usize] = index as u16;
         }
-        exp[modulus] = exp[0];
+        exp.truncate(modulus);
+        exp.extend_from_within(..);
         let mut field = Self {
             bits,
             log,
@@ -94,7 +96,7 @@ impl Field {
         if a == 0 || b == 0 {
             return 0;
         }
-        self.exp(self.log(a) + self.log(b))
+        self.exp[self.log(a) + self.log(b)]
     }
 
     fn divide(&self, a: u16, b: u16) -> u16 {

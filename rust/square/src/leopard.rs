@@ -6,11 +6,15 @@
 
 use crate::SHARE;
 use crate::bytes::{Factor, LINE, Line};
+use crate::cache;
 use crate::field::Field;
-use crate::transform::{add_product, forward, inverse};
+use crate::transform::{differentiate, forward, inverse, multiply};
 
 /// A shard has so many lines. Each line of all shards is transformed for itself, in the cache nearest to the processor.
 const LINES: usize = SHARE / LINE;
+
+/// So many shards before it is read, a shard is asked for.
+const AHEAD: usize = 4;
 
 /// A code for one k: the factors of its butterflies, level by level.
 pub struct Code {
@@ -82,16 +86,19 @@ impl Code {
         self.k
     }
 
-    /// Writes the `k` parity shards of `k` data shards.
+    /// Writes the `k` parity shards of `k` data shards. `far` says that the parity is not read again soon.
     pub fn encode<'d, 'p>(
         &self,
-        data: impl Iterator<Item = &'d [u8]>,
+        data: impl Iterator<Item = &'d [u8]> + Clone,
         parity: impl Iterator<Item = &'p mut [u8]>,
+        far: bool,
         work: &mut Work,
     ) {
         let stride = stride(self.k);
         let lines = work.room(stride);
+        let mut ahead = data.clone().skip(AHEAD);
         for (at, shard) in data.enumerate() {
+            ahead.next().into_iter().for_each(cache::fetch);
             for (line, bytes) in shard.as_chunks::<LINE>().0.iter().enumerate() {
                 lines[line * stride + at].0 = *bytes;
             }
@@ -102,9 +109,16 @@ impl Code {
             forward(lines, &self.whole[..self.upper.len()]);
         }
         for (at, shard) in parity.enumerate() {
-            for (line, bytes) in shard.as_chunks_mut::<LINE>().0.iter_mut().enumerate() {
-                *bytes = lines[line * stride + at].0;
+            let to = shard.as_chunks_mut::<LINE>().0;
+            let from = lines[at..].iter().step_by(stride);
+            if far {
+                cache::write_past(to, from);
+            } else {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = from.0);
             }
+        }
+        if far {
+            cache::settle();
         }
     }
 
@@ -125,8 +139,13 @@ impl Code {
         for (shard, bytes) in shards.iter().enumerate().filter(|(at, _)| present[*at]) {
             let point = shard ^ self.k;
             let factor = Factor::new(&self.field, self.field.exp(locator[point]));
-            for (line, bytes) in bytes.as_chunks::<LINE>().0.iter().enumerate() {
-                add_product(&mut lines[line * stride + point], &Line(*bytes), &factor);
+            let mut values = [Line::ZERO; LINES];
+            for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<LINE>().0) {
+                value.0 = *bytes;
+            }
+            multiply(&mut values, &factor);
+            for (to, value) in lines[point..].iter_mut().step_by(stride).zip(values) {
+                *to = value;
             }
         }
         for lines in lines.chunks_exact_mut(stride) {
@@ -143,10 +162,13 @@ impl Code {
             let point = shard ^ self.k;
             let log = modulus - locator[point] % modulus;
             let factor = Factor::new(&self.field, self.field.exp(log));
-            for (line, bytes) in bytes.as_chunks_mut::<LINE>().0.iter_mut().enumerate() {
-                let mut value = Line::ZERO;
-                add_product(&mut value, &lines[line * stride + point], &factor);
-                *bytes = value.0;
+            let mut values = [Line::ZERO; LINES];
+            for (value, from) in values.iter_mut().zip(lines[point..].iter().step_by(stride)) {
+                *value = *from;
+            }
+            multiply(&mut values, &factor);
+            for (to, value) in bytes.as_chunks_mut::<LINE>().0.iter_mut().zip(values) {
+                *to = value.0;
             }
         }
     }
@@ -163,9 +185,11 @@ impl Code {
         walsh_hadamard(&mut missing);
         let mut product: Vec<i64> = missing.iter().zip(&self.logs).map(|(a, b)| a * b).collect();
         walsh_hadamard(&mut product);
+        // Each is so many times too large.
+        let (shift, modulus) = (points.trailing_zeros(), self.field.modulus() as u32);
         product
             .iter()
-            .map(|sum| (sum / points as i64) as usize % self.field.modulus())
+            .map(|sum| ((sum >> shift) as u32 % modulus) as usize)
             .collect()
     }
 }
@@ -180,17 +204,6 @@ fn walsh_hadamard(values: &mut [i64]) {
             }
         }
         width *= 2;
-    }
-}
-
-/// The formal derivative in the transform's basis, where the derivative of each basis polynomial is the one without its lowest bits.
-fn differentiate(lines: &mut [Line]) {
-    for index in 1..lines.len() {
-        let width = 1 << index.trailing_zeros();
-        let (left, right) = lines.split_at_mut(index);
-        for (to, from) in left[index - width..].iter_mut().zip(right) {
-            to.add(from);
-        }
     }
 }
 
@@ -217,7 +230,7 @@ mod tests {
             let data = noise(k * SHARE, k as u64);
             let (mut parity, mut work) = (vec![0; k * SHARE], Work::default());
             let shards = data.chunks_exact(SHARE);
-            code.encode(shards, parity.chunks_exact_mut(SHARE), &mut work);
+            code.encode(shards, parity.chunks_exact_mut(SHARE), false, &mut work);
             let whole = [data, parity].concat();
             for extra in [0, k / 2] {
                 let order = noise(2 * k, 7 + extra as u64);

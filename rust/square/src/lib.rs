@@ -6,13 +6,15 @@
 
 pub mod axis;
 mod bytes;
+mod cache;
 pub mod codeword;
+mod cpu;
 pub mod field;
 pub mod leopard;
 mod memory;
 pub mod nmt;
 pub mod repair;
-mod sha;
+pub mod sha;
 pub mod square;
 mod transform;
 

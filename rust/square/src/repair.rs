@@ -12,6 +12,7 @@ use crate::nmt::Node;
 use crate::square::{Axis, ExtendedSquare, code};
 use crate::{MAX_SQUARE_SIZE, SHARE};
 use rayon::prelude::*;
+use std::ops::Range;
 
 #[derive(Debug)]
 pub enum Repaired {
@@ -57,7 +58,7 @@ pub fn repair(
         return Err(RepairError::Shape);
     }
     let mut crossword = Crossword::new(k, cells)?;
-    if crossword.solve() {
+    if crossword.solve(cells) {
         match ExtendedSquare::extend(k, crossword.memory, |_, _| ()) {
             Ok(square)
                 if (square.row_roots(), square.column_roots()) == (row_roots, column_roots) =>
@@ -67,7 +68,9 @@ pub fn repair(
             _ => (),
         }
     }
-    Ok(Crossword::new(k, cells)?.find_bad([row_roots, column_roots]))
+    let mut crossword = Crossword::new(k, cells)?;
+    crossword.take(cells, 0..width);
+    Ok(crossword.find_bad([row_roots, column_roots]))
 }
 
 /// The cells known so far.
@@ -81,18 +84,7 @@ struct Crossword {
 impl Crossword {
     fn new(k: usize, given: &[Option<&[u8]>]) -> Result<Self, RepairError> {
         let width = 2 * k;
-        let mut memory = Memory::new(width * width).map_err(|_| RepairError::Memory)?;
-        let (cells, _) = memory.split_mut();
-        cells
-            .par_chunks_exact_mut(width * SHARE)
-            .zip(given.par_chunks_exact(width))
-            .for_each(|(cells, given)| {
-                for (to, from) in cells.chunks_exact_mut(SHARE).zip(given) {
-                    if let Some(share) = from {
-                        to.copy_from_slice(share);
-                    }
-                }
-            });
+        let memory = Memory::new(width * width).map_err(|_| RepairError::Memory)?;
         let rows: Vec<bool> = given.iter().map(Option::is_some).collect();
         let columns = (0..width * width)
             .map(|n| rows[n % width * width + n / width])
@@ -102,6 +94,22 @@ impl Crossword {
             memory,
             known: [rows, columns],
         })
+    }
+
+    /// Copies what is given of some rows to its place.
+    fn take(&mut self, given: &[Option<&[u8]>], rows: Range<usize>) {
+        let width = 2 * self.k;
+        let (cells, _) = self.memory.split_mut();
+        cells[rows.start * width * SHARE..rows.end * width * SHARE]
+            .par_chunks_exact_mut(width * SHARE)
+            .zip(given[rows.start * width..].par_chunks_exact(width))
+            .for_each(|(cells, given)| {
+                for (to, from) in cells.chunks_exact_mut(SHARE).zip(given) {
+                    if let Some(share) = from {
+                        to.copy_from_slice(share);
+                    }
+                }
+            });
     }
 
     fn known(&self, axis: Axis, index: usize) -> &[bool] {
@@ -121,14 +129,16 @@ impl Crossword {
     }
 
     /// Solves, unchecked, until the original quadrant is known. False when it cannot be.
-    fn solve(&mut self) -> bool {
+    fn solve(&mut self, given: &[Option<&[u8]>]) -> bool {
         let k = self.k;
-        // What is known of the original quadrant's own axes is nearly always enough.
-        for axis in [Axis::Row, Axis::Column] {
-            if !self.original_known() {
-                self.pass(axis, k);
-            }
+        // What is known of the original quadrant's own rows, or its columns, is nearly always enough.
+        self.take(given, 0..k);
+        self.pass(Axis::Row, k);
+        if self.original_known() {
+            return true;
         }
+        self.take(given, k..2 * k);
+        self.pass(Axis::Column, k);
         while !self.original_known() {
             let rows = self.pass(Axis::Row, 2 * k);
             let columns = self.pass(Axis::Column, 2 * k);

@@ -1,6 +1,8 @@
 //! SHA-256 of messages side by side. The instructions for it take longer to finish than to start, so two messages cost little more
 //! than one; where there are none, the `sha2` crate does them one by one.
 
+use rayon::prelude::*;
+
 /// How many messages are hashed side by side.
 pub const LANES: usize = 2;
 
@@ -37,6 +39,38 @@ pub fn digests<const PARTS: usize>(parts: &[[&[u8]; LANES]; PARTS]) -> [[u8; 32]
         return x86::digests(parts);
     }
     portable(parts)
+}
+
+/// The digests of messages of one length that lie side by side. A rest that is too short for a message is not hashed.
+pub fn many(messages: &[u8], length: usize) -> Vec<[u8; 32]> {
+    const EMPTY: usize = 2 * BLOCK;
+    let whole = length / BLOCK * BLOCK;
+    let padded = if length - whole < BLOCK - 8 {
+        BLOCK
+    } else {
+        EMPTY
+    };
+    let message = |at: usize| &messages[at * length..][..length];
+    let count = messages.len().checked_div(length).unwrap_or(0);
+    let mut out = vec![[0; 32]; count];
+    out.par_chunks_mut(LANES)
+        .enumerate()
+        .for_each(|(group, out)| {
+            let at = |lane: usize| LANES * group + lane.min(out.len() - 1);
+            let mut tails = [[0; EMPTY]; LANES];
+            for (lane, tail) in tails.iter_mut().enumerate() {
+                let tail = &mut tail[..padded];
+                tail[..length - whole].copy_from_slice(&message(at(lane))[whole..]);
+                tail[length - whole] = 0x80;
+                tail[padded - 8..].copy_from_slice(&(length as u64 * 8).to_be_bytes());
+            }
+            let parts = [
+                std::array::from_fn(|lane| &message(at(lane))[..whole]),
+                tails.each_ref().map(|tail| &tail[..padded]),
+            ];
+            out.copy_from_slice(&digests(&parts)[..out.len()]);
+        });
+    out
 }
 
 fn portable(parts: &[[&[u8]; LANES]]) -> [[u8; 32]; LANES] {
@@ -78,7 +112,8 @@ mod x86 {
 
     pub fn available() -> bool {
         static FOUND: LazyLock<bool> = LazyLock::new(|| {
-            is_x86_feature_detected!("sha")
+            !crate::cpu::portable()
+                && is_x86_feature_detected!("sha")
                 && is_x86_feature_detected!("ssse3")
                 && is_x86_feature_detected!("sse4.1")
         });
@@ -107,10 +142,9 @@ mod x86 {
 
     #[inline]
     #[target_feature(enable = "sha,ssse3,sse4.1")]
-    fn load(bytes: &[u8], at: usize) -> __m128i {
-        let chunk: &[u8; 16] = bytes[at..at + 16].try_into().expect("16 bytes");
+    fn load(bytes: &[u8; 16]) -> __m128i {
         // SAFETY: a reference to 16 bytes; the load needs no alignment.
-        swap_bytes(unsafe { _mm_loadu_si128(chunk.as_ptr().cast()) })
+        swap_bytes(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
     }
 
     /// The state as SHA256RNDS2 wants it: (a b e f) and (c d g h), highest first, for each lane.
@@ -120,9 +154,7 @@ mod x86 {
         let mut abef = [words([f, e, b, a]); LANES];
         let mut cdgh = [words([h, g, d, c]); LANES];
         for part in parts {
-            for at in (0..part[0].len()).step_by(BLOCK) {
-                compress(&mut abef, &mut cdgh, part, at);
-            }
+            compress(&mut abef, &mut cdgh, part);
         }
         let mut out = [[0u8; 32]; LANES];
         for lane in 0..LANES {
@@ -159,19 +191,34 @@ mod x86 {
         }
     }
 
+    /// Takes in all blocks of a part.
     #[inline]
     #[target_feature(enable = "sha,ssse3,sse4.1")]
     fn compress(
+        state_abef: &mut [__m128i; LANES],
+        state_cdgh: &mut [__m128i; LANES],
+        part: &[&[u8]; LANES],
+    ) {
+        let [first, second] = part.map(|lane| lane.as_chunks::<BLOCK>().0);
+        let (mut abef, mut cdgh) = (*state_abef, *state_cdgh);
+        for (first, second) in first.iter().zip(second) {
+            block(&mut abef, &mut cdgh, [first, second]);
+        }
+        (*state_abef, *state_cdgh) = (abef, cdgh);
+    }
+
+    #[inline]
+    #[target_feature(enable = "sha,ssse3,sse4.1")]
+    fn block(
         abef: &mut [__m128i; LANES],
         cdgh: &mut [__m128i; LANES],
-        part: &[&[u8]; LANES],
-        at: usize,
+        blocks: [&[u8; BLOCK]; LANES],
     ) {
         let (before_abef, before_cdgh) = (*abef, *cdgh);
         let mut w = [[_mm_setzero_si128(); LANES]; 4];
-        for (quarter, words) in w.iter_mut().enumerate() {
-            for (word, bytes) in words.iter_mut().zip(part) {
-                *word = load(bytes, at + 16 * quarter);
+        for (lane, block) in blocks.iter().enumerate() {
+            for (words, bytes) in w.iter_mut().zip(block.as_chunks::<16>().0) {
+                words[lane] = load(bytes);
             }
         }
         // The schedule's window moves along in registers: an index into it would go through memory.
@@ -221,5 +268,20 @@ mod tests {
             padded.each_ref().map(|m| &m[64..]),
         ];
         assert_eq!(digests(&parts), want);
+    }
+
+    #[test]
+    fn messages_of_any_length_are_hashed_side_by_side() {
+        let bytes: Vec<u8> = (0..7 * 200).map(|i| (i * 31) as u8).collect();
+        assert!(many(&bytes, 0).is_empty());
+        assert!(many(&bytes[..9], 10).is_empty());
+        for length in 1..200 {
+            let messages = &bytes[..7 * length];
+            let want: Vec<[u8; 32]> = messages
+                .chunks_exact(length)
+                .map(|message| Sha256::digest(message).into())
+                .collect();
+            assert_eq!(many(messages, length), want, "{length} bytes");
+        }
     }
 }

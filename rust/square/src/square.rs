@@ -126,6 +126,7 @@ impl ExtendedSquare {
                     code.encode(
                         data.map(|row| &row[index * group + at..][..SHARE]),
                         parity.iter_mut().map(|cells| &mut cells[at..][..SHARE]),
+                        true,
                         work,
                     );
                 }
@@ -262,6 +263,7 @@ impl Tools {
         code.encode(
             data.chunks_exact(SHARE),
             parity.chunks_exact_mut(SHARE),
+            false,
             &mut self.work,
         );
     }

@@ -21,17 +21,44 @@ pub fn forward(lines: &mut [Line], factors: &[Vec<Factor>]) {
     portable::forward(lines, factors);
 }
 
-/// x += factor * y
-pub fn add_product(x: &mut Line, y: &Line, factor: &Factor) {
+/// The formal derivative in the transform's basis, where the derivative of each basis polynomial is the one without its lowest bits.
+pub fn differentiate(lines: &mut [Line]) {
     #[cfg(target_arch = "x86_64")]
     if x86::available() {
-        return x86::add_product(x, y, factor);
+        return x86::differentiate(lines);
     }
-    x.add_product(y, factor);
+    portable::differentiate(lines);
+}
+
+/// Each line times the factor.
+pub fn multiply(lines: &mut [Line], factor: &Factor) {
+    #[cfg(target_arch = "x86_64")]
+    if x86::available() {
+        return x86::multiply(lines, factor);
+    }
+    portable::multiply(lines, factor);
 }
 
 mod portable {
     use super::{Factor, Line};
+
+    pub fn differentiate(lines: &mut [Line]) {
+        for index in 1..lines.len() {
+            let width = 1 << index.trailing_zeros();
+            let (left, right) = lines.split_at_mut(index);
+            for (to, from) in left[index - width..].iter_mut().zip(right) {
+                to.add(from);
+            }
+        }
+    }
+
+    pub fn multiply(lines: &mut [Line], factor: &Factor) {
+        for line in lines {
+            let mut product = Line::ZERO;
+            product.add_product(line, factor);
+            *line = product;
+        }
+    }
 
     pub fn inverse(lines: &mut [Line], factors: &[Vec<Factor>]) {
         for (level, factors) in factors.iter().enumerate() {
@@ -69,7 +96,9 @@ mod x86 {
 
     pub fn available() -> bool {
         static FOUND: LazyLock<bool> = LazyLock::new(|| {
-            is_x86_feature_detected!("gfni") && is_x86_feature_detected!("avx512bw")
+            !crate::cpu::portable()
+                && is_x86_feature_detected!("gfni")
+                && is_x86_feature_detected!("avx512bw")
         });
         *FOUND
     }
@@ -94,12 +123,17 @@ mod x86 {
         }
     }
 
-    pub fn add_product(x: &mut Line, y: &Line, factor: &Factor) {
+    pub fn differentiate(lines: &mut [Line]) {
+        // SAFETY: as above.
+        unsafe { differentiate_512(lines) }
+    }
+
+    pub fn multiply(lines: &mut [Line], factor: &Factor) {
         // SAFETY: as above.
         unsafe {
             match factor.wide {
-                true => add_product_of::<true>(x, y, factor),
-                false => add_product_of::<false>(x, y, factor),
+                true => multiply_of::<true>(lines, factor),
+                false => multiply_of::<false>(lines, factor),
             }
         }
     }
@@ -243,9 +277,24 @@ mod x86 {
     }
 
     #[target_feature(enable = "gfni,avx512f,avx512bw")]
-    fn add_product_of<const WIDE: bool>(x: &mut Line, y: &Line, factor: &Factor) {
-        let sum = add_to::<WIDE>(load(x), load(y), matrices::<WIDE>(factor));
-        store(x, sum);
+    fn multiply_of<const WIDE: bool>(lines: &mut [Line], factor: &Factor) {
+        let m = matrices::<WIDE>(factor);
+        for line in lines {
+            let product = add_to::<WIDE>(_mm512_setzero_si512(), load(line), m);
+            store(line, product);
+        }
+    }
+
+    #[target_feature(enable = "gfni,avx512f,avx512bw")]
+    fn differentiate_512(lines: &mut [Line]) {
+        for index in 1..lines.len() {
+            let width = 1 << index.trailing_zeros();
+            let (left, right) = lines.split_at_mut(index);
+            for (to, from) in left[index - width..].iter_mut().zip(right) {
+                let sum = _mm512_xor_si512(load(to), load(from));
+                store(to, sum);
+            }
+        }
     }
 }
 
@@ -281,12 +330,16 @@ mod tests {
                 assert!(fast.iter().zip(&slow).all(|(a, b)| a.0 == b.0));
                 assert!(fast.iter().zip(&given).all(|(a, b)| a.0 == b.0));
             }
-            let factor = Factor::new(&field, 77);
-            let y = Line(std::array::from_fn(|i| (i * 37 + 11) as u8));
-            let (mut fast, mut slow) = (y, y);
-            add_product(&mut fast, &y, &factor);
-            slow.add_product(&y, &factor);
-            assert_eq!(fast.0, slow.0);
+            let given: Vec<Line> = (0..16)
+                .map(|n| Line(std::array::from_fn(|i| (n * 59 + i * 37 + n * i) as u8)))
+                .collect();
+            let (mut fast, mut slow) = (given.clone(), given);
+            multiply(&mut fast, &Factor::new(&field, 77));
+            portable::multiply(&mut slow, &Factor::new(&field, 77));
+            assert!(fast.iter().zip(&slow).all(|(a, b)| a.0 == b.0));
+            differentiate(&mut fast);
+            portable::differentiate(&mut slow);
+            assert!(fast.iter().zip(&slow).all(|(a, b)| a.0 == b.0));
         }
     }
 }
