@@ -1,4 +1,4 @@
-"""A light node among peers that lie, withhold, stall and disagree; killed at every step. What it never forgets: test_rejections."""
+"""A light node among peers that lie, withhold, stall and disagree; killed at every step. Rejections: test_rejections."""
 
 from __future__ import annotations
 
@@ -346,6 +346,26 @@ async def test_who_is_flooded_is_not_dropped_for_it(tmp_path: Path) -> None:
     assert not any(report.dropped for report in node.report().peers)
     honest.flooded = False
     assert await node.catch_up() == 6
+    await node.close()
+
+
+async def test_validators_who_set_their_clocks_back_are_sampled_by_who_follows(tmp_path: Path) -> None:
+    """Else blocks dated before the window would be drawn from only where they are last."""
+    peer = MemoryNode(MemoryChain([square(seed) for seed in range(2)]))
+    clock = [now()() + 30 * 86_400]
+    chain = CHAIN_OF_6.genesis.hash
+    node = await LightNode.open(tmp_path, [peer], chain, EAGER, peers=CALM, clock=lambda: clock[0])
+    assert await node.catch_up() == 2
+    assert (node.report().old, node.report().cells) == (1, 16), "from nothing: as the headers say"
+    peer.chain = CHAIN_OF_6
+    clock[0] += 60
+    peer.hidden = lambda height, place: height == 4
+    with pytest.raises(Withheld) as caught:
+        await node.catch_up()
+    assert (caught.value.height, node.height) == (4, 3)
+    peer.hidden = lambda height, place: False
+    assert await node.catch_up() == 6
+    assert (node.report().old, node.report().cells) == (1, 5 * 16)
     await node.close()
 
 

@@ -165,7 +165,7 @@ async def test_who_knows_beforehand_stops_below(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("false", ["honest block", "other block", "changed", "unknown block"])
+@pytest.mark.parametrize("false", ["honest block", "other block", "changed", "unknown block", "too many"])
 async def test_a_false_proof_costs_the_peer_its_place(tmp_path: Path, false: str) -> None:
     chain = MemoryChain([square(1), badly_encoded(), square(3)])
     proof = convicted(chain, 2)
@@ -175,11 +175,12 @@ async def test_a_false_proof_costs_the_peer_its_place(tmp_path: Path, false: str
         "other block": replace(proof, height=3),
         "changed": replace(proof, cells=(replace(proof.cells[0], share=bytes(512)), *proof.cells[1:])),
         "unknown block": replace(proof, height=77),
+        "too many": proof,
     }[false]
     liar = MemoryNode(chain, "http://liar")
-    liar.fraud = [offered]
+    liar.fraud = [offered] * (5 if false == "too many" else 1)
     node = await open_node(tmp_path, [liar, MemoryNode(chain)], chain)
     assert await node.catch_up() == 3
     assert node.report().rejection is None
-    assert node.report().peers[0].dropped is (false != "unknown block"), "it may know more than we do"
+    assert node.report().peers[0].dropped
     await node.close()

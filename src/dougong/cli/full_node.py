@@ -1,7 +1,7 @@
 """`dougong full-node`: the node that downloads every square, and tells everybody when one is badly encoded.
 
-Each DA chain is followed by itself: one that is withheld or rejected stops no other. Where it listens, a node that has convicted
-a block stays: the proof and what lies below is what it is asked for then.
+Each DA chain is followed by itself: one that is withheld, or whose peers lie, stops no other. Where it listens, a node that has
+convicted a block stays: the proof and what lies below is what it is asked for then.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dougong.cli.ending import run
 from dougong.cli.logs import make_log
 from dougong.cli.nodes import locate
 from dougong.cli.output import print_json
-from dougong.errors import ConfigError, DougongError, Unavailable
+from dougong.errors import ConfigError, DougongError, InvalidInput, Unavailable
 from dougong.rpc.server import RpcServer
 from dougong.services.full_node import FullNode, SquareWithheld
 from dougong.stack.config import host_and_port
@@ -118,7 +118,7 @@ async def _follow(name: str, node: FullNode, *, stays: bool, as_json: bool) -> N
             print(f"{name}: {error}", file=sys.stderr)
             _say(as_json, "rejected", name, {"height": error.proof.height})
             await _tell(node)
-        except Unavailable as error:  # what is withheld may turn up
+        except (Unavailable, InvalidInput) as error:  # what is withheld may turn up; who lied is asked last
             print(f"{name}: waiting: {error}", file=sys.stderr)
         if node.height != said:
             said = node.height

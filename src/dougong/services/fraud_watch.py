@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from dougong.availability.fraud import BadBlock, decode_bad_encoding, encode_bad_encoding, verify_bad_encoding
-from dougong.errors import DougongError, InvalidInput, Rejected, StoreCorrupt, Unavailable
+from dougong.errors import DougongError, InvalidInput, InvalidProof, NotFound, Rejected, StoreCorrupt, Unavailable
 from dougong.net.node import NodeClient
 from dougong.services.peers import Peer, PeerSet
 from dougong.services.rejections import BAD_ENCODING, Rejection, Rejections
@@ -73,11 +73,16 @@ class FraudWatch:
             proofs = await node.fraud_proofs(1)
         except Rejected:  # a node of another make, which keeps none
             return [], set()
+        if len(proofs) > _MOST:
+            raise InvalidProof(f"{len(proofs)} proofs of bad encoding came; the lowest {_MOST} say enough")
         verified: list[BadEncodingProof] = []
-        for proof in proofs[:_MOST]:
+        for proof in proofs:
             first = self._rejections.first
             if first is None or proof.height < first.height:  # what lies above is rejected already
-                header = await self._header(node, proof.height)
+                try:
+                    header = await self._header(node, proof.height)
+                except NotFound as error:  # else megabytes of nothing would cost nothing
+                    raise InvalidProof(f"it shows a proof against block {proof.height}, and not its header") from error
                 await in_thread(verify_bad_encoding, header, proof)
                 verified.append(proof)
         return verified, {proof.height for proof in proofs}

@@ -126,6 +126,7 @@ class LightNode:
         self._clock = clock
         self._sampler = Sampler(square.peers)
         self._advancing = asyncio.Lock()
+        self._at_tip = float("-inf")
         chain = square.genesis.chain_id
         self._log = (log or structlog.get_logger()).bind(chain=chain)
         registry = registry or CollectorRegistry()
@@ -194,6 +195,8 @@ class LightNode:
                 end = last if rejections.first is None else min(last, rejections.first.height - 1)
                 await self._advance(min(end, self.height + _BLOCKS_AT_A_TIME), last)
             rejections.check(last)
+            if target is None:
+                self._at_tip = self._clock()
             return self.height
 
     def data_root(self, height: int) -> bytes:
@@ -235,7 +238,8 @@ class LightNode:
             await self._sound(headers[len(available)], *results[-1])
 
     def _is_young(self, header: SquareHeader) -> bool:
-        age = self._clock() - header.time_ns / NANOSECONDS
+        """What was not there when this node had all there was is no older than that, whatever its validators say of its time."""
+        age = min(self._clock() - header.time_ns / NANOSECONDS, self._clock() - self._at_tip)
         return not self._config.window_s or age <= self._config.window_s
 
     def _is_missed(self, header: SquareHeader) -> bool:
