@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from dougong.errors import Rejected
+from dougong.errors import Rejected, Unavailable
 from dougong.net.codes import TRANSACTION_REJECTED
 from dougong.net.jsonrpc import JsonRpc, LimitExceeded
 from dougong.rpc.errors import RpcError
+from dougong.rpc.listening import listen
 from dougong.rpc.params import read_data
 from dougong.rpc.protocol import Methods, Param
 from dougong.rpc.server import RpcServer
@@ -239,3 +240,41 @@ async def test_too_many_requests_at_a_time_are_answered_429_with_a_hint() -> Non
                 assert await other.call("eth_blockNumber") == "0x1"
             gate.set()
             assert [(await task).json()["result"] for task in held] == ["done", "done"]
+
+
+async def test_replies_that_nobody_reads_do_not_fill_the_memory() -> None:
+    methods = Methods()
+
+    async def shares() -> str:
+        return "x" * (24 * MIB)
+
+    async def healthy() -> dict[str, object]:
+        return {}
+
+    methods.add("da_shares", shares)
+    server = RpcServer(listen("127.0.0.1", 0), replies_bytes=60 * MIB)
+    server.mount("square", methods, healthy)
+    body = b'{"jsonrpc": "2.0", "id": 1, "method": "da_shares"}'
+    head = f"POST /square HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with running(server.run):
+        _, writer = await asyncio.open_connection(*server.address, limit=1 << 10, local_addr=("127.0.0.2", 0))
+        writer.write(head.encode() + body)
+        await writer.drain()
+        async with (
+            client_at("127.0.0.2", server.url("square")) as same,
+            client_at("127.0.0.3", server.url("square")) as other,
+            asyncio.timeout(20),
+        ):
+            refused = False
+            while not refused:
+                try:
+                    await same.call("da_shares")
+                except Unavailable:
+                    refused = True
+            assert len(await other.call("da_shares")) == 24 * MIB
+            writer.transport.abort()
+            while refused:
+                try:
+                    refused = len(await same.call("da_shares")) != 24 * MIB
+                except Unavailable:
+                    continue

@@ -9,8 +9,9 @@
 
 What an attacker can do with a socket: send what it likes. A head or body over the limit is refused before it is read to its
 end, one that trickles is cut off, more requests than the limit get 503, and nothing that arrives makes anything but a JSON-RPC
-error. Nobody takes more than one client's part of it (`rpc/throttle.py`): 429 for his requests beyond. What this cannot stop is a
-flood from many addresses: a server that is open to the world wants a proxy in front, and then `proxies` names it.
+error. Nobody takes more than one client's part of it (`rpc/throttle.py`): 429 for his requests beyond. Nor does anybody let many
+replies wait that he does not read (`rpc/replies.py`): 503. What this cannot stop is a flood from many addresses: a server that is
+open to the world wants a proxy in front, and then `proxies` names it.
 Methods are reads or take signed transactions, so other sites' pages may call them (CORS): there is no session to ride on.
 """
 
@@ -34,9 +35,12 @@ from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
 from dougong.rpc.errors import RpcError
 from dougong.rpc.listening import listen, read_body, serve
 from dougong.rpc.protocol import Limits, Methods, answer
+from dougong.rpc.replies import Replies, Reply
 from dougong.rpc.throttle import Client, ClientLimits, Throttle, TooMany, address_of
 
 __all__ = ["Health", "RpcServer"]
+
+REPLY_SECONDS = 300.0  # to read a reply
 
 Health = Callable[[], Awaitable[Mapping[str, object]]]
 
@@ -54,14 +58,16 @@ class RpcServer:
         origins: tuple[str, ...] = ("*",),
         clients: ClientLimits | None = None,
         proxies: Collection[str] = (),
+        replies_bytes: int = 512 << 20,
     ) -> None:
         """`max_requests` is how many requests may be under way at a time, `origins` whose pages may call (CORS), `clients` what
-        one client may take, `proxies` whose X-Forwarded-For is believed."""
+        one client may take, `proxies` whose X-Forwarded-For is believed, `replies_bytes` how much may wait for slow readers."""
         self._listener = listener
         self._limits = limits or Limits()
         self._max_requests = max_requests
         self._under_way = 0
         self._throttle = Throttle(clients)
+        self._replies = Replies(replies_bytes)
         self._proxies = frozenset(proxies)
         self._registry = registry or CollectorRegistry()
         self._chains: dict[str, tuple[Methods, Health]] = {}
@@ -192,7 +198,7 @@ class RpcServer:
             self._seconds.labels(name, method).observe(seconds)
 
         reply = await answer(methods, body, self._limits, observe, client)
-        return Response(status_code=204) if reply is None else Response(reply, media_type="application/json")
+        return Response(status_code=204) if reply is None else Reply(reply, self._replies, client, REPLY_SECONDS)
 
     def _no_chain(self, name: str) -> Response:
         return _refusal(

@@ -24,7 +24,6 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from dougong.errors import Rejected
@@ -33,13 +32,13 @@ from dougong.rpc.celestia.account import add_account_methods, add_admin_methods
 from dougong.rpc.celestia.blob import add_blob_methods
 from dougong.rpc.celestia.header import HeaderShapes, add_header_methods
 from dougong.rpc.celestia.node import Account, CelestiaLayer, CelestiaLimits, Node, Rooms
-from dougong.rpc.celestia.replies import Replies
 from dougong.rpc.celestia.share import add_share_methods
 from dougong.rpc.celestia.subscriptions import SUBSCRIPTIONS, Caller, Feeds, Session
 from dougong.rpc.celestia.tokens import NO_TOKEN, Permissions, permissions_of
 from dougong.rpc.errors import RpcError
 from dougong.rpc.listening import listen, read_body, serve
 from dougong.rpc.protocol import Handler, Limits, Param, answer
+from dougong.rpc.replies import Replies, Reply
 from dougong.rpc.throttle import Client, Throttle, TooMany, address_of
 
 __all__ = ["CelestiaApi", "CelestiaServer"]
@@ -47,7 +46,6 @@ __all__ = ["CelestiaApi", "CelestiaServer"]
 MAX_BATCH = 100
 UNTRUSTED_BYTES = 64 << 10
 READING_BYTES = 1 << 20
-PIECE_BYTES = 256 << 10
 
 
 class CelestiaApi:
@@ -173,9 +171,7 @@ class CelestiaServer:
         if body is None:
             return _refusal(413, INVALID_REQUEST, f"request bigger than maximum {limit} allowed")
         reply = await answer(self._api.rooms.methods(permissions), body, self._limits, client=client)
-        return (
-            Response(status_code=200) if reply is None else _Reply(reply, self._replies, client, self._api.limits.reply_seconds)
-        )
+        return Response(status_code=200) if reply is None else Reply(reply, self._replies, client, self._api.limits.reply_seconds)
 
     # --- WebSocket --------------------------------------------------------------------------------------------------
 
@@ -201,31 +197,6 @@ class CelestiaServer:
             await websocket.send_denial_response(Response(status_code=429))
         finally:
             self._connections -= 1
-
-
-class _Reply(Response):
-    """Counted while it is on its way, and cut off when that takes too long. It goes in pieces: uvicorn takes a whole one at once,
-    and keeps it for whoever never reads it."""
-
-    def __init__(self, body: bytes, replies: Replies, client: Client, seconds: float) -> None:
-        super().__init__(body, media_type="application/json")
-        self._replies = replies
-        self._client = client
-        self._seconds = seconds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = bytes(self.body)
-        try:
-            with self._replies.waiting(self._client, len(body)):
-                async with asyncio.timeout(self._seconds):
-                    await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                    for at in range(0, len(body), PIECE_BYTES):
-                        await send({"type": "http.response.body", "body": body[at : at + PIECE_BYTES], "more_body": True})
-                    await send({"type": "http.response.body", "body": b""})
-        except Rejected as error:
-            await _refusal(503, LIMIT_EXCEEDED, str(error))(scope, receive, send)
-        except TimeoutError:
-            return  # a reply that is not whole: the server closes the connection
 
 
 def _no_channels(name: str) -> Handler:

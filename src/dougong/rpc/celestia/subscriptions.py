@@ -24,10 +24,10 @@ from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED
 from dougong.rpc.celestia.blob import blobs_of
 from dougong.rpc.celestia.header import HeaderShapes
 from dougong.rpc.celestia.node import Node, encoded, failure
-from dougong.rpc.celestia.replies import Replies
 from dougong.rpc.celestia.tokens import Permissions
 from dougong.rpc.errors import RpcError, error_of
 from dougong.rpc.protocol import Limits, Methods, answer
+from dougong.rpc.replies import Replies
 from dougong.rpc.throttle import Client
 
 __all__ = ["SUBSCRIPTIONS", "Caller", "Feeds", "Session"]
