@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -310,6 +311,16 @@ async def test_a_light_node_folds_the_batches_and_samples_their_blobs(tmp_path: 
             withholding = Withholding(EthereumBlobs(BlobReader(world.rpc, world.beacon, finality=0)), first)
             drawing = random.Random(7)
             check = BlobSettlementCheck(world.rpc, world.settlement, withholding, da_id=own, drawing=drawing)
+            if caught:
+                with pytest.raises(Unavailable, match="withheld"):
+                    await check.run(known)
+            else:
+                await check.run(known)
+        for window_s, caught in ((1_000.0, False), (0.0, True)):  # what beacon nodes have dropped is not withheld
+            expired = Withholding(EthereumBlobs(BlobReader(world.rpc, world.beacon, finality=0)), 0)
+            check = BlobSettlementCheck(
+                world.rpc, world.settlement, expired, da_id=own, window_s=window_s, clock=lambda: time.time() + 2_000
+            )
             if caught:
                 with pytest.raises(Unavailable, match="withheld"):
                     await check.run(known)

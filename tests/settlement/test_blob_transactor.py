@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import ClassVar
 
+import httpx
 import pytest
 import rlp  # type: ignore[import-untyped]
 
@@ -43,9 +46,30 @@ class Notes:
         self.kept.append(offer)
 
 
+class Lying(httpx.AsyncHTTPTransport):
+    """A node to which everything is cheap and takes ten times the gas."""
+
+    LIES: ClassVar[dict[str, object]] = {
+        "eth_getBlockByNumber": {"baseFeePerGas": "0x1"},
+        "eth_maxPriorityFeePerGas": "0x1",
+        "eth_blobBaseFee": "0x1",
+        "eth_estimateGas": hex(210_000),
+    }
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        if isinstance(asked, dict) and asked["method"] in self.LIES:
+            return httpx.Response(200, json={"jsonrpc": "2.0", "id": asked["id"], "result": self.LIES[asked["method"]]})
+        return await super().handle_async_request(request)
+
+
 async def pending(rpc: JsonRpc) -> list[dict[str, str]]:
     content = (await rpc.call("txpool_content"))["pending"]
     return [tx for by_nonce in content.values() for tx in by_nonce.values()]
+
+
+async def holds(rpc: JsonRpc, tx_hash: bytes) -> bool:
+    return await rpc.call("eth_getTransactionByHash", "0x" + tx_hash.hex()) is not None
 
 
 async def kill(task: asyncio.Task[object]) -> None:
@@ -176,7 +200,9 @@ async def test_after_a_kill_a_forgotten_offer_is_made_anew(manual: JsonRpc) -> N
     await mempool(manual, 1)
     await kill(first)
     (offer,) = notes.kept
-    for earlier in (offer, offer, Offer(99, offer.fees, offer.hashes)):
+    lost = (b"\1" * 32,)
+    unpayable = Fees(10**18, 10**20, 10**18)  # need not be outbid, nor be offered for ever, where nobody has it
+    for earlier in (Offer(0, unpayable, offer.hashes), Offer(0, offer.fees, lost), Offer(99, offer.fees, lost)):
         await manual.call("anvil_dropAllTransactions")
         transactor = await Transactor.connect(manual, KEY)
         sending = asyncio.create_task(transactor.send(TO, b"", 1, sidecar=carried, earlier=earlier))
@@ -184,6 +210,49 @@ async def test_after_a_kill_a_forgotten_offer_is_made_anew(manual: JsonRpc) -> N
         await manual.call("evm_mine")
         await sending
     assert await nonce(manual, KEY.address) == 3
+
+
+async def test_who_starts_again_and_again_does_not_bid_without_end(manual: JsonRpc) -> None:
+    """Each start finds its offer in the node's pool. Without a budget a dozen doublings of the tip would be paid in earnest."""
+    notes = Notes()
+    carried = sidecar(b"one")
+    for _ in range(MAX_BLOB_BUMPS + 4):
+        transactor = await Transactor.connect(manual, KEY)
+        before = len(notes.kept)
+        earlier = notes.kept[-1] if notes.kept else None
+        sending = asyncio.create_task(transactor.send(TO, b"", 1, sidecar=carried, note=notes, earlier=earlier))
+        while len(notes.kept) == before:
+            await manual.call("eth_blockNumber")
+        while not await holds(manual, notes.kept[-1].hashes[-1]):
+            assert not sending.done(), sending
+        await kill(sending)
+    first, last = notes.kept[0], notes.kept[-1]
+    assert {offer.nonce for offer in notes.kept} == {0}
+    assert last.fees.tip < first.fees.tip * 2 ** (MAX_BLOB_BUMPS + 2)
+    assert last.fees.blob_cap >= first.fees.blob_cap * 2
+    await manual.call("evm_mine")
+    assert await nonce(manual, KEY.address) == 1
+
+
+async def test_a_higher_estimate_does_not_take_a_kept_offer_above_the_budget(manual: JsonRpc) -> None:
+    notes = Notes()
+    carried = sidecar(b"one")
+    transactor = await Transactor.connect(manual, KEY)
+    with pytest.raises(Underpaid) as caught:
+        await transactor.send_blobs(TO, b"", carried, budget=1)
+    budget = 2 * caught.value.wanted
+    first = asyncio.create_task(transactor.send(TO, b"", 1, sidecar=carried, budget=budget, note=notes))
+    await mempool(manual, 1)
+    await kill(first)
+    async with JsonRpc(manual.url, transport=Lying()) as lying:
+        second = await Transactor.connect(lying, KEY)
+        sending = asyncio.create_task(second.send(TO, b"", 1, sidecar=carried, budget=budget, note=notes, earlier=notes.kept[-1]))
+        while len(notes.kept) < 2:
+            await manual.call("eth_blockNumber")
+        assert notes.kept[0].fees.cost(262_500, GAS_PER_BLOB) > budget
+        assert notes.kept[-1].fees.cost(262_500, GAS_PER_BLOB) <= budget
+        await manual.call("evm_mine")
+        await sending
 
 
 async def test_pools_hold_one_kind_of_an_accounts_transactions(manual: JsonRpc) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,11 +15,11 @@ from eth_account import Account
 from dougong.contracts import artifact
 from dougong.contracts.abi import Abi
 from dougong.crypto.keys import Secp256k1Key
-from dougong.errors import Rejected, Unavailable
+from dougong.errors import InvalidInput, Rejected, Unavailable
 from dougong.net.jsonrpc import JsonRpc, quantity
 from dougong.settlement.contract import deploy
 from dougong.settlement.signing import Unsigned, sign
-from dougong.settlement.transactor import Transactor
+from dougong.settlement.transactor import Offer, Transactor
 from tests.engines import ANVIL_KEY, anvil
 from tests.settlement.world import World, key_of
 
@@ -199,6 +199,66 @@ async def test_a_lost_answer_is_not_a_lost_transaction(world: World) -> None:
     assert await nonce(world.rpc, key.address) == 2
 
 
+class Answers(httpx.AsyncHTTPTransport):
+    """Passes everything on, but says something else of receipts. A node may refuse them for a while ("indexing is in
+    progress")."""
+
+    def __init__(self, answer: Mapping[str, object], times: int) -> None:
+        super().__init__()
+        self._answer = answer
+        self.left = times
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        if isinstance(asked, list) and asked[0]["method"] == "eth_getTransactionReceipt" and self.left:
+            self.left -= 1
+            return httpx.Response(200, json=[{"jsonrpc": "2.0", "id": one["id"], **self._answer} for one in asked])
+        return await super().handle_async_request(request)
+
+
+async def test_a_refused_question_is_not_a_refused_transaction(world: World) -> None:
+    """It is out: `Rejected` would say that it had no effect."""
+    key = key_of("indexed")
+    await world.owner.send(key.address, b"", 10**18)
+    refusal = {"error": {"code": -32000, "message": "transaction indexing is in progress"}}
+    refusing = Answers(refusal, 3)
+    async with JsonRpc(world.rpc.url, transport=refusing) as rpc:
+        await Transactor(rpc, key, world.owner.chain_id).send(b"\x0a" * 20, b"", 5)
+    assert refusing.left == 0
+    async with JsonRpc(world.rpc.url, transport=Answers(refusal, 10_000)) as rpc:
+        with pytest.raises(Unavailable, match="in no block"):
+            await Transactor(rpc, key, world.owner.chain_id, give_up_after=0.1).send(b"\x0a" * 20, b"", 5)
+    assert await nonce(world.rpc, key.address) == 2
+
+
+@pytest.mark.parametrize("said", [{"blockNumber": "0x1", "status": "0x1", "transactionHash": "0x" + "11" * 32}, "nonsense"])
+async def test_another_transactions_receipt_is_none_of_ours(manual: JsonRpc, said: object) -> None:
+    async with JsonRpc(manual.url, transport=Answers({"result": said}, 10_000)) as rpc:
+        with pytest.raises((InvalidInput, Unavailable)):
+            await (await Transactor.connect(rpc, KEY, give_up_after=0.1)).send(b"\x0a" * 20, b"", 1)
+
+
+async def test_what_stands_behind_another_nonce_is_not_made_dearer(manual: JsonRpc) -> None:
+    """An earlier process left nonce 0 in the pool: a higher price for nonce 1 buys nothing, and is paid once the way is free."""
+    abandoned = asyncio.create_task((await Transactor.connect(manual, KEY)).send(b"\x0a" * 20, b"", 1))
+    await mempool(manual, 1)
+    abandoned.cancel()
+    await asyncio.wait([abandoned])
+    offers: list[Offer] = []
+
+    async def note(offer: Offer) -> None:
+        offers.append(offer)
+
+    transactor = await Transactor.connect(manual, KEY, stuck_after=0.02)
+    sending = asyncio.create_task(transactor.send(b"\x0b" * 20, b"", 2, note=note))
+    while len(offers) < 4:
+        await manual.call("eth_blockNumber")
+    await manual.call("evm_mine")
+    await sending
+    assert {offer.nonce for offer in offers} == {1}
+    assert len({offer.fees for offer in offers}) == 1
+
+
 async def test_an_absent_node_is_unavailable(tmp_path: Path) -> None:
     with anvil(tmp_path) as url:
         pass
@@ -210,7 +270,6 @@ async def test_an_absent_node_is_unavailable(tmp_path: Path) -> None:
 
 
 async def test_a_contract_that_is_not_there_is_named(world: World) -> None:
-    from dougong.errors import InvalidInput
     from dougong.settlement.client import SettlementClient
 
     with pytest.raises(InvalidInput, match="there is no Settlement contract"):
@@ -221,8 +280,6 @@ async def test_a_contract_that_is_not_there_is_named(world: World) -> None:
 
 
 def test_events_of_another_contract_are_refused() -> None:
-    from dougong.errors import InvalidInput
-
     abi = Abi(artifact("Outbox"))
     with pytest.raises(InvalidInput, match="not a MessageSent"):
         abi.event("MessageSent", [b"\0" * 32], b"")

@@ -8,18 +8,21 @@ stands for, and cells of these blobs are drawn at random. A blob is extended to 
 (EIP-7594), so if it is withheld each draw finds an empty place with a chance of more than one half: all of n draws miss it with
 less than 2⁻ⁿ. The cells that are drawn are proven against the commitment, so none can be badly encoded.
 
-Batches in blocks that are not final yet are checked in a later pass.
+Batches in blocks that are not final yet are checked in a later pass. Of those older than the sampling window none is drawn:
+beacon nodes drop blobs after 18 days, and who starts later must not take them for withheld.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dougong._native import HeaderInfo
 from dougong.errors import Divergence
 from dougong.net.jsonrpc import JsonRpc
+from dougong.services.light_node import WEEK_S
 from dougong.services.light_settlement import ContractCheck, RollupCheck
 from dougong.types import BatchReference, BlobsHeader, KzgCell, Placement
 
@@ -39,7 +42,8 @@ class SampledBlobs(Protocol):
 
 
 class BlobSettlementCheck(ContractCheck):
-    """`draws` cells of each blob are sampled, once while this lives."""
+    """`draws` cells of each blob are sampled, once while this lives, if its batch is at most `window_s` seconds old (0: of any
+    age)."""
 
     def __init__(
         self,
@@ -49,13 +53,18 @@ class BlobSettlementCheck(ContractCheck):
         *,
         da_id: bytes,
         draws: int = DRAWS,
+        window_s: float = WEEK_S,
         drawing: random.Random | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(rpc, settlement)
-        self.lies_in = f"a final block's blobs, {draws} cells of each sampled"
+        young = f" that is at most {window_s / 86_400:g} days old" if window_s else ""
+        self.lies_in = f"a final block's blobs, {draws} cells of each sampled{young}"
         self._da = da
         self._da_id = da_id
         self._draws = draws
+        self._window_s = window_s
+        self._clock = clock
         self._drawing = drawing or random.SystemRandom()
         self._seen: set[Placement] = set()
 
@@ -76,7 +85,9 @@ class BlobSettlementCheck(ContractCheck):
                     f"batch {batch.index} of {rollup.name} was settled under data root {placement.data_root.hex()} of block "
                     f"{placement.height}, which has no transaction with such blobs"
                 )
-            await self._draw(header, placement)
+            # The time is folded into the accumulator: who shows the log cannot make a batch older than it is.
+            if not self._window_s or self._clock() - batch.timestamp <= self._window_s:
+                await self._draw(header, placement)
             self._seen.add(placement)
 
     async def _draw(self, header: BlobsHeader, placement: Placement) -> None:

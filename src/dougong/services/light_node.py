@@ -46,7 +46,7 @@ from dougong.services.threads import in_thread
 from dougong.store import Store
 from dougong.types import SquareHeader
 
-__all__ = ["LightConfig", "LightNode", "LightReport", "Withheld"]
+__all__ = ["WEEK_S", "LightConfig", "LightNode", "LightReport", "Withheld"]
 
 WEEK_S = 7 * 86_400.0
 _BLOCKS_AT_A_TIME = 64

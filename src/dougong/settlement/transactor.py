@@ -9,12 +9,16 @@
 3. Nonces are given out one at a time, under a lock; a transaction that the node refuses takes none. Nodes keep blob transactions
    in a pool of their own and let an account have transactions in one pool only: those of the other kind wait.
 4. The receipt is awaited. A transaction that stays out for `stuck_after` seconds is sent again with the same nonce and higher
-   fees, so one of them, and only one, takes effect.
+   fees, so one of them, and only one, takes effect. One that stands behind an earlier nonce is sent again as it was.
 
 What was sent can outlive the process: `note` is told of every offer before the node is, and the last one, given back as
 `earlier`, is taken up again: its receipt is looked for, and what is sent now gets its nonce, so that not both can take effect.
+It is outbid only while the node has it, and as often as in one process: who starts again and again does not bid without end.
 
 `Rejected`: it had no effect. `Unavailable`: it may or may not have had; ask the contract before trying again.
+
+The node is the operator's own, or believed like one: it names prices, and without a `budget` they are paid. What a lying one
+can never do is make two transactions of one nonce take effect.
 """
 
 from __future__ import annotations
@@ -144,10 +148,13 @@ class Transactor:
             await self._other_pool_left(kind)
             nonce, hashes = await self._nonce(), []
             # Past the node's next nonce lies a gap: what was offered there cannot be mined, and nothing can take its place.
-            if earlier is not None and earlier.nonce <= nonce and not await self._nonce_passed(earlier.nonce):
-                nonce, hashes, fees = earlier.nonce, list(earlier.hashes), fees.outbid(earlier.fees)
-                if budget is not None and fees.cost(gas, blob_gas) > budget:
-                    fees = earlier.fees
+            if earlier is not None and earlier.nonce <= nonce and await self._mined() <= earlier.nonce:
+                nonce, hashes = earlier.nonce, list(earlier.hashes)
+                if await self._in_pool(hashes):
+                    bids = [earlier.fees, fees]
+                    if len(hashes) <= (MAX_BUMPS if sidecar is None else MAX_BLOB_BUMPS):
+                        bids.insert(0, fees.outbid(earlier.fees))
+                    fees = next(bid for bid in bids if budget is None or bid.cost(gas, blob_gas) <= budget)
             elif earlier is not None and (done := await self._took_effect(earlier)) is not None:
                 return done  # mined between the two questions
             tx = Unsigned(
@@ -206,9 +213,8 @@ class Transactor:
         except RpcError as error:
             # "Already known", or "nonce too low" because the answer to a first attempt was lost, or a replacement that is not
             # needed: then one of them is in.
-            for known in sending.hashes:
-                if await self.rpc.call("eth_getTransactionByHash", _hex(known)) is not None:
-                    return
+            if await self._in_pool(sending.hashes):
+                return
             self._next_nonce = 0  # the node's view of the nonce is the one that counts
             if POOL_TAKEN in str(error):
                 raise Unavailable(f"{_hex(self.address)} has transactions of the other kind pending: {error}") from error
@@ -231,45 +237,62 @@ class Transactor:
         clock = asyncio.get_running_loop().time
         started = bumped = clock()
         wait = FIRST_POLL
+        refused: RpcError | None = None
         while True:
             try:
                 found = await self._receipt(sending.hashes)
                 if found is None and clock() - bumped > self._stuck_after:
                     bumped = clock()
-                    if await self._nonce_passed(sending.tx.nonce):
+                    mined = await self._mined()
+                    if mined > sending.tx.nonce:
                         # Mined between the two questions, or the nonce was taken by a stranger with the same key.
                         found = await self._receipt(sending.hashes)
                         if found is None:
                             raise Rejected(f"another transaction of {_hex(self.address)} took nonce {sending.tx.nonce}")
                     else:
-                        await self._bump(sending)
+                        # Behind another nonce no price helps; but the node may have forgotten it.
+                        await self._offer_again(sending, dearer=mined == sending.tx.nonce)
                 if found is not None:
                     return await self._effect(found, sending.request)
             except Unavailable:
                 if clock() - started > self._give_up_after:
                     raise
+            except RpcError as error:
+                refused = error  # of a question about it: it is out all the same
             if clock() - started > self._give_up_after:
                 raise Unavailable(
                     f"the transaction 0x{sending.hashes[-1].hex()} (nonce {sending.tx.nonce}) is in no block after "
                     f"{self._give_up_after:.0f} s",
-                    remedy="check that the settlement chain makes blocks and that the account can pay its fees",
-                )
+                    remedy="check that the settlement chain makes blocks, that the account can pay its fees, and that nothing "
+                    "else of it is stuck at a lower nonce",
+                ) from refused
             await asyncio.sleep(wait)
             wait = min(LONGEST_POLL, wait * 1.4)
 
     async def _receipt(self, hashes: Sequence[bytes]) -> Any:
+        """Of whichever of these is in a block; another transaction's is none."""
         answers = await self.rpc.batch([("eth_getTransactionReceipt", [_hex(tx_hash)]) for tx_hash in hashes])
-        return next((answer for answer in answers if answer is not None and answer.get("blockNumber") is not None), None)
+        for tx_hash, answer in zip(hashes, answers, strict=True):
+            if isinstance(answer, dict) and answer.get("blockNumber") is not None:
+                if data(answer.get("transactionHash"), 32) != tx_hash:
+                    raise InvalidInput(f"{self.rpc.url} gave another transaction's receipt for {_hex(tx_hash)}")
+                return answer
+        return None
 
-    async def _nonce_passed(self, nonce: int) -> bool:
-        return quantity(await self.rpc.call("eth_getTransactionCount", _hex(self.address), "latest")) > nonce
+    async def _in_pool(self, hashes: Sequence[bytes]) -> bool:
+        """Whether the node has one of these, in its pool or in a block."""
+        return any(await self.rpc.batch([("eth_getTransactionByHash", [_hex(tx_hash)]) for tx_hash in hashes]))
 
-    async def _bump(self, sending: _Sending) -> None:
-        """Offers the same transaction at a higher price; as it was past the last bump, above the budget, or when the node
-        declines."""
+    async def _mined(self) -> int:
+        """How many transactions of the account are in blocks: the nonce of the next one."""
+        return quantity(await self.rpc.call("eth_getTransactionCount", _hex(self.address), "latest"))
+
+    async def _offer_again(self, sending: _Sending, *, dearer: bool) -> None:
+        """Offers the same transaction at a higher price; as it was if not `dearer`, past the last bump, above the budget, or when
+        the node declines."""
         before = sending.tx
         tx = before
-        if len(sending.hashes) <= (MAX_BUMPS if sending.sidecar is None else MAX_BLOB_BUMPS):
+        if dearer and len(sending.hashes) <= (MAX_BUMPS if sending.sidecar is None else MAX_BLOB_BUMPS):
             market = await read_market(self.rpc, blobs=sending.sidecar is not None)
             fees = market.offer(before.gas, sending.blob_gas).outbid(sending.fees)
             if sending.budget is None or fees.cost(before.gas, sending.blob_gas) <= sending.budget:

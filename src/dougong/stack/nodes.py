@@ -160,7 +160,8 @@ async def light_check(
                 if rollups := _rollups_on(trust, name, blobs):
                     layer = await remote_blobs(trust.blobs[blobs], meter, closing)
                     contract = bytes.fromhex(settlement.contract)
-                    on_blobs.append((BlobSettlementCheck(rpc, contract, layer.da, da_id=layer.da_id), rollups))
+                    window_s = (config or LightConfig()).window_s
+                    on_blobs.append((BlobSettlementCheck(rpc, contract, layer.da, da_id=layer.da_id, window_s=window_s), rollups))
         yield LightCheck(trust, lights, checks, on_blobs)
 
 
