@@ -76,7 +76,7 @@ WRONG = [
     ('kind = "square"', 'kind = "ethereum-blobs"', "[availability.square]", '"settlement" is missing', ""),
     (SQUARE, BLOBS.replace("base", "bass"), "settlement = ", "no [settlement.bass]", '"base"'),
     (SQUARE, BLOBS, "settlement = ", "carry no blobs", '"ethereum"'),
-    (SQUARE, BLOBS + 'confirmations = "soon"\n', "confirmations", "confirmations", ""),
+    (SQUARE, BLOBS + 'confirmations = "soon"\n', "confirmations", "confirmations", '"safe", 0 to 1000'),
     ('kind = "square"', 'kind = "cube"', "kind", "is unknown", '"square"'),
     ('kind = "square"', "", "[availability.square]", '"kind" is missing', '"square"'),
     ('kind = "evm"', 'kind = "evn"', "kind", "is unknown", '"ethereum"'),

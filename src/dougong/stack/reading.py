@@ -245,7 +245,7 @@ def _allowed(path: Path_, document: dict[str, Any]) -> str:
     if model and path[-1] in model.model_fields:
         choices = [choice for choice in _literals(model, path[-1]) if choice is not None]
         if choices:
-            return "allowed: " + ", ".join(_shown(choice) for choice in choices)
+            return "allowed: " + ", ".join([*map(_shown, choices), *_ranges(model, path[-1])])
     return "see docs/configuration.md"
 
 
@@ -254,6 +254,16 @@ def _literals(model: type[BaseModel], key: str) -> Iterator[object]:
     for part in (annotation, *get_args(annotation)):
         if getattr(part, "__origin__", None) is not None and str(part).startswith("typing.Literal"):
             yield from get_args(part)
+
+
+def _ranges(model: type[BaseModel], key: str) -> Iterator[str]:
+    """The numbers that a key takes besides."""
+    for part in get_args(model.model_fields[key].annotation):
+        bounds = [rule for info in getattr(part, "__metadata__", ()) for rule in getattr(info, "metadata", ())]
+        least = [rule.ge for rule in bounds if hasattr(rule, "ge")]
+        most = [rule.le for rule in bounds if hasattr(rule, "le")]
+        if least and most:
+            yield f"{least[0]} to {most[0]}"
 
 
 def _shown(value: object) -> str:

@@ -4,7 +4,8 @@
     trust.availability["square"]                     # the genesis hash
     trust.rollup["alpha"].state                      # the hash of its genesis block
 
-`dougong up` writes it. Whoever checks the stack must have got it from somebody that they believe; it holds no secrets.
+`dougong up` writes it. Whoever checks the stack must have got it from somebody that they believe; it holds no secrets, unless
+a node's URL in stack.toml is one.
 Addresses and hashes are hexadecimal without 0x.
 """
 

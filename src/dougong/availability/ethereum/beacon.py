@@ -94,7 +94,7 @@ class Beacon:
         if found is None:
             raise Unavailable(
                 f"{self.url} has no blobs of block {block.header.height}",
-                remedy="ask a beacon node that keeps all columns, and an archive for blobs older than 4,096 epochs",
+                remedy="set beacon_url to a beacon node that keeps all columns, for blobs older than 4,096 epochs to an archive",
             )
         return found
 
