@@ -10,13 +10,17 @@ import rlp  # type: ignore[import-untyped]
 
 from dougong._native import decode_transactions, transactions_root
 from dougong.availability.kzg import da_id
+from dougong.contracts import artifact
+from dougong.contracts.abi import Abi
 from dougong.crypto.hashing import sha256
 from dougong.errors import Rejected
 from dougong.net.jsonrpc import JsonRpc, data
+from dougong.settlement.contract import deploy
 from dougong.settlement.deployment import deploy_attestations
 from dougong.settlement.encoding import extend_batch_accumulator
 from dougong.settlement.share_path import first_share_path
 from dougong.types import ZERO_HASH, Attestor, Placement
+from tests.settlement.attackers import attacker
 from tests.settlement.conftest import settlement_chain
 from tests.settlement.sidecars import sidecar
 from tests.settlement.world import FORCE_DELAY, World, key_of
@@ -49,6 +53,28 @@ async def test_the_reference_names_the_blobs_of_the_transaction(carrying: World)
     for reference in appended:
         accumulator = extend_batch_accumulator(accumulator, reference)
     assert await sequencer.batch_accumulator(rollup_id, 3) == accumulator
+
+
+async def test_two_appends_may_share_one_transactions_blobs(carrying: World) -> None:
+    """A sequencer that is a contract, or delegates to one, can call twice: two references to the same bytes, of which the second
+    counts as empty like any batch whose parent is not the head. With the contract's code alone nobody writes into its storage."""
+    repeater = await deploy(await carrying.transactor("rogue"), attacker("Repeater"))
+    on_blobs = replace(carrying.config(), attestations=bytes(20), da_id=da_id(carrying.owner.chain_id))
+    client = await carrying.client()
+    rollup_id = await client.register(replace(on_blobs, sequencer=repeater.address))
+    abi = Abi(artifact("Settlement"))
+    first, again = (abi.call("append_blob_batch", rollup_id, index, 0) for index in (0, 1))
+    carried = sidecar(b"one")
+    with pytest.raises(Rejected, match="another batch has this index"):
+        await repeater.send("twice", carrying.settlement, first, first, sidecar=carried)
+    with pytest.raises(Rejected):
+        await repeater.send("borrow", carrying.settlement, first, sidecar=carried)
+    assert await client.batch_count(rollup_id) == 0
+    receipt = await repeater.send("twice", carrying.settlement, first, again, sidecar=carried)
+    placement = Placement(receipt.block_number, sha256(*carried.versioned_hashes), 0, 1)
+    assert [(one.index, one.placement) for one in await client.batches(rollup_id, 0)] == [(0, placement), (1, placement)]
+    with pytest.raises(Rejected, match="only the sequencer"):
+        await client.append_blob_batch(rollup_id, carried, 0, index=2)
 
 
 async def test_a_block_with_blobs_is_read_as_it_was_made(carrying: World) -> None:
