@@ -278,10 +278,6 @@ class PeerSet:
         """It said that it had something and did not show it; or has not yet (`stalled`), as who is flooded by others does too."""
         await self._blame(peer, STALL if stalled else BLUFF, why)
 
-    async def lied(self, peer: Peer, why: str) -> None:
-        """What it sent was found to be false afterwards."""
-        await self._blame(peer, LIE, why)
-
     # --- what is held against them --------------------------------------------------------------------------------------
 
     async def _settle(self, peer: Peer, error: DougongError, points: float) -> None:

@@ -135,10 +135,6 @@ class RemoteSquare:
 
     # --- headers ----------------------------------------------------------------------------------------------------------
 
-    async def consensus_header(self, height: int) -> Header:
-        """The verified header of the chain itself."""
-        return await self._ask(height, lambda node: self._light.header(height, node.signed_header))
-
     async def header(self, height: int) -> SquareHeader:
         self.rejections.check(height)
         kept = self._headers.get(height)
