@@ -16,13 +16,13 @@ from typing import Any
 
 from tests.services.settled import NAMESPACE, USER, VALIDATOR, data_chain, serving
 
-from dougong.availability.blob_tx import make_blob_tx
-from dougong.availability.sampling import DEFAULT_SAMPLES, choose_cells
-from dougong.availability.shares import CONTINUATION_BYTES
+from dougong.availability.chain.blob_tx import make_blob_tx
+from dougong.availability.square.sampling import DEFAULT_SAMPLES, choose_cells
+from dougong.availability.square.shares import CONTINUATION_BYTES
 from dougong.consensus.genesis import Genesis
 from dougong.net.node import NodeClient
 from dougong.rpc.node import availability_methods, chain_health, consensus_methods
-from dougong.services.remote import REMOTE_TABLES, RemoteSquare
+from dougong.services.nodes.remote import REMOTE_TABLES, RemoteSquare
 from dougong.store import Store
 from dougong.types import Blob, Validator
 

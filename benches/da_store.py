@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dougong.availability.archive import SquareArchive
-from dougong.availability.layout import SquareBuilder
-from dougong.availability.square import ServedSquare
-from dougong.availability.wire import BlobTx
+from dougong.availability.square.archive import SquareArchive
+from dougong.availability.square.layout import SquareBuilder
+from dougong.availability.square.served import ServedSquare
+from dougong.availability.square.wire import BlobTx
 from dougong.crypto import merkle
 from dougong.types import Blob, Namespace
 

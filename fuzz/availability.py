@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dougong._native import ExtendedSquare
-from dougong.availability.blob_tx import check_blob_tx, make_blob_tx, parse_signed_tx
-from dougong.availability.layout import build_square, construct_square
-from dougong.availability.namespaces import PAY_FOR_BLOB, TRANSACTION
-from dougong.availability.reading import blob_in_shares
-from dougong.availability.shares import (
+from dougong.availability.chain.blob_tx import check_blob_tx, make_blob_tx, parse_signed_tx
+from dougong.availability.square.layout import build_square, construct_square
+from dougong.availability.square.namespaces import PAY_FOR_BLOB, TRANSACTION
+from dougong.availability.square.reading import blob_in_shares
+from dougong.availability.square.served import BadEncoding, NotEnoughShares, ServedSquare
+from dougong.availability.square.shares import (
     SHARE_BYTES,
     padding_share,
     parse_blobs,
@@ -18,8 +19,7 @@ from dougong.availability.shares import (
     split_blob,
     split_transactions,
 )
-from dougong.availability.square import BadEncoding, NotEnoughShares, ServedSquare
-from dougong.availability.wire import (
+from dougong.availability.square.wire import (
     decode_blob_tx,
     decode_index_wrapper,
     encode_blob_tx,

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import orjson
 
-from dougong.availability.blob_tx import make_blob_tx
-from dougong.availability.fraud import decode_bad_encoding, encode_bad_encoding, verify_bad_encoding
-from dougong.availability.layout import construct_square
-from dougong.availability.proofs import verify_blob_proof, verify_cell, verify_header, verify_namespace_data
-from dougong.availability.reading import shares_at
-from dougong.availability.square import ServedSquare
+from dougong.availability.chain.blob_tx import make_blob_tx
+from dougong.availability.square.fraud import decode_bad_encoding, encode_bad_encoding, verify_bad_encoding
+from dougong.availability.square.layout import construct_square
+from dougong.availability.square.proofs import verify_blob_proof, verify_cell, verify_header, verify_namespace_data
+from dougong.availability.square.reading import shares_at
+from dougong.availability.square.served import ServedSquare
 from dougong.errors import InvalidInput
 from dougong.net.codec import from_json, to_json
 from dougong.types import (

@@ -24,6 +24,17 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"stack"}),
     frozenset({"cli"}),
 )
+# Inside a room that is divided: who may import whom. What is not named imports none of its neighbours.
+INSIDE: dict[str, dict[str, frozenset[str]]] = {
+    "availability": {
+        "square": frozenset(),
+        "kzg": frozenset({"square"}),  # which blobs and namespaces there are
+        "chain": frozenset({"square"}),
+        "celestia": frozenset({"square", "chain"}),
+        "ethereum": frozenset({"square", "kzg"}),
+    },
+    "services": {"rollup": frozenset(), "nodes": frozenset({"rollup"})},
+}
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(PACKAGE.rglob("*.py"))
 LINE_LIMIT = 450
@@ -32,6 +43,17 @@ LINE_LIMIT = 450
 def room_of(path: Path) -> str:
     first = path.relative_to(PACKAGE).parts[0]
     return first.removesuffix(".py")
+
+
+def imported_names(tree: ast.AST) -> set[str]:
+    """The dotted names of the modules that are imported."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
 
 
 def imported_rooms(tree: ast.AST, package: str) -> set[str]:
@@ -65,3 +87,18 @@ def test_imports_go_down(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_file_is_a_room(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LINE_LIMIT, f"{path} holds more than one subject"
+
+
+DIVIDED = [path for path in FILES if room_of(path) in INSIDE]
+
+
+@pytest.mark.parametrize("path", DIVIDED, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_parts_of_a_room_know_only_those_below(path: Path) -> None:
+    room, part = path.relative_to(PACKAGE).parts[:2]
+    known = INSIDE[room]
+    if part.endswith(".py"):
+        return  # what the parts share, or what joins them
+    assert part in known, f"{room}/{part} is not drawn in INSIDE and in docs/map.md"
+    for name in imported_names(ast.parse(path.read_text())):
+        other = name.split(".")[2] if name.startswith(f"dougong.{room}.") else part
+        assert other == part or other not in known or other in known[part], f"{room}/{part}/{path.name} imports {name}"

@@ -6,8 +6,8 @@ from hashlib import sha256, shake_256
 
 from dougong._native import ExtendedSquare
 from dougong.availability import ServedSquare, data_root
-from dougong.availability.namespaces import PARITY
-from dougong.availability.nmt import leaf_node
+from dougong.availability.square.namespaces import PARITY
+from dougong.availability.square.nmt import leaf_node
 from dougong.types import NmtProof, SquareCell, SquareHeader
 
 

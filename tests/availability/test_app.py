@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dougong.availability.app import SquareApplication
-from dougong.availability.blob_tx import account_address, make_blob_tx
-from dougong.availability.params import SquareParams
+from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.blob_tx import account_address, make_blob_tx
+from dougong.availability.chain.params import SquareParams
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import ConfigError
 from dougong.testing import check_application

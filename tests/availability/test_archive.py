@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from dougong.availability.archive import SquareArchive
-from dougong.availability.layout import SquareBuilder
-from dougong.availability.proofs import verify_cell, verify_namespace_data, verify_share_proof
-from dougong.availability.shares import TAIL_PADDING_SHARE
-from dougong.availability.square import ServedSquare
-from dougong.availability.wire import BlobTx
+from dougong.availability.square.archive import SquareArchive
+from dougong.availability.square.layout import SquareBuilder
+from dougong.availability.square.proofs import verify_cell, verify_namespace_data, verify_share_proof
+from dougong.availability.square.served import ServedSquare
+from dougong.availability.square.shares import TAIL_PADDING_SHARE
+from dougong.availability.square.wire import BlobTx
 from dougong.crypto import merkle
 from dougong.crypto.hashing import sha256
 from dougong.errors import NotFound, Pruned, StoreCorrupt, StoreFull

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dougong.availability.attestor import TABLES, Attestor
-from dougong.availability.history import verify_history
-from dougong.availability.layout import SquareBuilder
-from dougong.availability.square import ServedSquare
-from dougong.availability.wire import BlobTx
+from dougong.availability.chain.attestor import TABLES, Attestor
+from dougong.availability.chain.history import verify_history
+from dougong.availability.square.layout import SquareBuilder
+from dougong.availability.square.served import ServedSquare
+from dougong.availability.square.wire import BlobTx
 from dougong.crypto.attestation import attestation_digest
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key, recover_address

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 
-from dougong.availability.layout import SquareBuilder, construct_square
-from dougong.availability.proofs import verify_blob_proof, verify_namespace_data, verify_share_proof
-from dougong.availability.reading import blob_in_shares, shares_at
-from dougong.availability.shares import MAX_BLOB_BYTES, check_blob_format, parse_blobs, shares_needed, split_blob
-from dougong.availability.square import ServedSquare
-from dougong.availability.wire import BlobTx, encode_blob_tx
+from dougong.availability.square.layout import SquareBuilder, construct_square
+from dougong.availability.square.proofs import verify_blob_proof, verify_namespace_data, verify_share_proof
+from dougong.availability.square.reading import blob_in_shares, shares_at
+from dougong.availability.square.served import ServedSquare
+from dougong.availability.square.shares import MAX_BLOB_BYTES, check_blob_format, parse_blobs, shares_needed, split_blob
+from dougong.availability.square.wire import BlobTx, encode_blob_tx
 from dougong.errors import DougongError, InvalidBlob, InvalidInput
 from dougong.types import Blob, Namespace, ShareProof, SquareNamespaceData
 

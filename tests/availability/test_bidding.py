@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dougong.availability.app import SquareApplication
-from dougong.availability.bidding import BidPolicy
-from dougong.availability.blob_tx import account_address, blobs_gas, make_blob_tx
-from dougong.availability.cosmos_tx import address_text
-from dougong.availability.fees import base_cost
-from dougong.availability.layer import SquareLayer
-from dougong.availability.paying import pay
-from dougong.availability.pool import PoolLimits
+from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.bidding import BidPolicy
+from dougong.availability.chain.blob_tx import account_address, blobs_gas, make_blob_tx
+from dougong.availability.chain.cosmos_tx import address_text
+from dougong.availability.chain.fees import base_cost
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.chain.paying import pay
+from dougong.availability.chain.pool import PoolLimits
 from dougong.consensus import Genesis, Solo, SoloOptions
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
 from dougong.errors import Unavailable, Underpaid

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dougong.availability.blob_tx import (
+from dougong.availability.chain.blob_tx import (
     ADDRESS_PREFIX,
     KEY_TYPE,
     MESSAGE_TYPE,
@@ -19,7 +19,7 @@ from dougong.availability.blob_tx import (
     make_blob_tx,
     parse_signed_tx,
 )
-from dougong.availability.wire import decode_blob_tx, encode_blob_tx
+from dougong.availability.square.wire import decode_blob_tx, encode_blob_tx
 from dougong.codec import bech32
 from dougong.codec.protobuf import Writer
 from dougong.crypto.hashing import sha256

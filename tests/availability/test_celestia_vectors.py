@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from dougong.availability import ServedSquare, construct_square, encode_blob_tx, share_commitment
-from dougong.availability.namespaces import PARITY
-from dougong.availability.nmt import leaf_node, root_of_nodes, verify_namespace
+from dougong.availability.square.namespaces import PARITY
+from dougong.availability.square.nmt import leaf_node, root_of_nodes, verify_namespace
 from dougong.types import Blob, Namespace, NmtProof
 
 GO: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "celestia_go.json").read_text())

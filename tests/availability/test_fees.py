@@ -8,11 +8,11 @@ from math import floor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dougong.availability.blob_tx import account_address, blobs_gas, make_blob_tx, read_blob_tx
-from dougong.availability.cosmos_tx import MAX_AMOUNT
-from dougong.availability.fees import NANO, base_cost, gas_needed, next_base_fee, price_of
-from dougong.availability.shares import shares_needed
-from dougong.availability.transfer import TRANSFER_GAS, make_transfer
+from dougong.availability.chain.blob_tx import account_address, blobs_gas, make_blob_tx, read_blob_tx
+from dougong.availability.chain.cosmos_tx import MAX_AMOUNT
+from dougong.availability.chain.fees import NANO, base_cost, gas_needed, next_base_fee, price_of
+from dougong.availability.chain.transfer import TRANSFER_GAS, make_transfer
+from dougong.availability.square.shares import shares_needed
 from dougong.crypto.keys import Secp256k1Key
 from dougong.types import Blob, Namespace
 

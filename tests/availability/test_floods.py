@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dougong.availability.admission import INVALID
-from dougong.availability.app import SquareApplication
-from dougong.availability.blob_tx import make_blob_tx
-from dougong.availability.layer import SquareLayer
-from dougong.availability.pool import PoolLimits
-from dougong.availability.wire import decode_blob_tx
+from dougong.availability.chain.admission import INVALID
+from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.blob_tx import make_blob_tx
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.chain.pool import PoolLimits
+from dougong.availability.square.wire import decode_blob_tx
 from dougong.codec.protobuf import Writer
 from dougong.consensus import Solo, SoloOptions
 from dougong.consensus.block import tx_weight

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dougong.availability.history import History, history_leaf, verify_history
+from dougong.availability.chain.history import History, history_leaf, verify_history
 from dougong.crypto import merkle
 from dougong.crypto.hashing import sha256
 from dougong.errors import InvalidInput, InvalidProof, NotFound

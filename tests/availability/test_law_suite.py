@@ -10,7 +10,7 @@ import pytest
 
 import dougong.availability
 from dougong.availability import BlobTx, ServedSquare, SquareBuilder, check_blob_format
-from dougong.availability.reading import blob_in_shares, holds, shares_at
+from dougong.availability.square.reading import blob_in_shares, holds, shares_at
 from dougong.errors import InvalidBlob, InvalidInput, NotFound
 from dougong.interfaces import DataAvailability
 from dougong.testing import check_availability

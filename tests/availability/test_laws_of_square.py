@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import dougong.availability
-from dougong.availability.app import SquareApplication
-from dougong.availability.layer import SquareLayer
-from dougong.availability.shares import CONTINUATION_BYTES, FIRST_BYTES
+from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.square.shares import CONTINUATION_BYTES, FIRST_BYTES
 from dougong.consensus import Genesis, Solo, SoloOptions
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
 from dougong.interfaces import DataAvailability

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from dougong.availability.app import SquareApplication
-from dougong.availability.blob_tx import account_address, make_blob_tx
-from dougong.availability.layer import SquareLayer
-from dougong.availability.proofs import verify_blob_proof, verify_cell, verify_namespace_data, verify_share_proof
-from dougong.availability.wire import decode_blob_tx
+from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.blob_tx import account_address, make_blob_tx
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.square.proofs import verify_blob_proof, verify_cell, verify_namespace_data, verify_share_proof
+from dougong.availability.square.wire import decode_blob_tx
 from dougong.consensus import Genesis, Solo, SoloOptions
 from dougong.consensus.light import LightClient, verify_transaction
 from dougong.crypto.hashing import sha256

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from dougong.availability.admission import INVALID, UNDERPAID, UNFUNDED, WRONG_SEQUENCE, wanted_of
-from dougong.availability.app import SquareApplication
-from dougong.availability.blob_tx import account_address, blobs_gas, make_blob_tx
-from dougong.availability.cosmos_tx import address_text
-from dougong.availability.fees import base_cost, bytes_used
-from dougong.availability.pool import PoolLimits
-from dougong.availability.state import TABLES
-from dougong.availability.transfer import make_transfer
-from dougong.availability.wire import decode_blob_tx
+from dougong.availability.chain.admission import INVALID, UNDERPAID, UNFUNDED, WRONG_SEQUENCE, wanted_of
+from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.blob_tx import account_address, blobs_gas, make_blob_tx
+from dougong.availability.chain.cosmos_tx import address_text
+from dougong.availability.chain.fees import base_cost, bytes_used
+from dougong.availability.chain.pool import PoolLimits
+from dougong.availability.chain.state import TABLES
+from dougong.availability.chain.transfer import make_transfer
+from dougong.availability.square.wire import decode_blob_tx
 from dougong.crypto.keys import Secp256k1Key
 from dougong.store import Store, Transaction
 from dougong.testing import check_application

@@ -18,7 +18,7 @@ from dougong.availability import (
     share_commitment,
     split_blob,
 )
-from dougong.availability.shares import shares_needed
+from dougong.availability.square.shares import shares_needed
 from dougong.errors import InvalidInput
 from dougong.types import Blob, Namespace
 from tests.availability.oracle import Oracle, decode, encode, running

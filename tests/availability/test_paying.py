@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from dougong.availability.admission import UNDERPAID, encode_wanted
-from dougong.availability.blob_tx import account_address, make_blob_tx
-from dougong.availability.cosmos_tx import parse_signed_tx
-from dougong.availability.fees import base_cost
-from dougong.availability.layer import SquareLayer
-from dougong.availability.params import SquareParams
-from dougong.availability.paying import pay
-from dougong.availability.pool import PoolLimits
-from dougong.availability.transfer import TRANSFER_GAS
+from dougong.availability.chain.admission import UNDERPAID, encode_wanted
+from dougong.availability.chain.blob_tx import account_address, make_blob_tx
+from dougong.availability.chain.cosmos_tx import parse_signed_tx
+from dougong.availability.chain.fees import base_cost
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.chain.params import SquareParams
+from dougong.availability.chain.paying import pay
+from dougong.availability.chain.pool import PoolLimits
+from dougong.availability.chain.transfer import TRANSFER_GAS
 from dougong.errors import Underpaid
 from dougong.testing.consensus import running
 from dougong.types import BlobMarket, CheckTxResult, FeeAccount

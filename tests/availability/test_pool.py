@@ -7,10 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from dougong.availability.admission import CROWDED, UNDERPAID, UNFUNDED, WRONG_SEQUENCE, Offer, Refused
-from dougong.availability.fees import NANO
-from dougong.availability.pool import Pool, PoolLimits
-from dougong.availability.state import Account
+from dougong.availability.chain.admission import CROWDED, UNDERPAID, UNFUNDED, WRONG_SEQUENCE, Offer, Refused
+from dougong.availability.chain.fees import NANO
+from dougong.availability.chain.pool import Pool, PoolLimits
+from dougong.availability.chain.state import Account
 from dougong.crypto.hashing import sha256
 
 GAS = 100_000

@@ -24,10 +24,10 @@ from dougong.availability import (
     verify_namespace_data,
     verify_share_proof,
 )
-from dougong.availability.namespaces import PAY_FOR_BLOB, PRIMARY_RESERVED_PADDING, TAIL_PADDING, TRANSACTION
-from dougong.availability.nmt import inner_node, leaf_node, verify_namespace, verify_range
-from dougong.availability.reading import blob_in_shares, shares_at
-from dougong.availability.shares import padding_share, share_namespace, split_blob
+from dougong.availability.square.namespaces import PAY_FOR_BLOB, PRIMARY_RESERVED_PADDING, TAIL_PADDING, TRANSACTION
+from dougong.availability.square.nmt import inner_node, leaf_node, verify_namespace, verify_range
+from dougong.availability.square.reading import blob_in_shares, shares_at
+from dougong.availability.square.shares import padding_share, share_namespace, split_blob
 from dougong.errors import InvalidHeader, InvalidInput, InvalidProof, NotFound
 from dougong.testing.mutations import mutations
 from dougong.types import Blob, Namespace, NmtProof, Placement, SquareCell, SquareHeader, SquareNamespaceData

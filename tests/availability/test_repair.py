@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from dougong._native import ExtendedSquare, repair_square
 from dougong.availability import BadEncoding, NotEnoughShares, ServedSquare, data_root
-from dougong.availability.namespaces import PARITY
-from dougong.availability.nmt import leaf_node, root_of_nodes
-from dougong.availability.sampling import withheld_cells
+from dougong.availability.square.namespaces import PARITY
+from dougong.availability.square.nmt import leaf_node, root_of_nodes
+from dougong.availability.square.sampling import withheld_cells
 from dougong.errors import InvalidHeader, InvalidInput
 from dougong.types import SquareHeader
 

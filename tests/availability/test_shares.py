@@ -25,10 +25,10 @@ from dougong.availability import (
     split_blob,
     split_transactions,
 )
-from dougong.availability.commitment import next_share_index, subtree_sizes, subtree_width
-from dougong.availability.namespaces import MIN_SECONDARY_RESERVED, PARITY, PAY_FOR_BLOB, TAIL_PADDING, TRANSACTION
-from dougong.availability.shares import padding_share
-from dougong.availability.wire import BlobTx
+from dougong.availability.square.commitment import next_share_index, subtree_sizes, subtree_width
+from dougong.availability.square.namespaces import MIN_SECONDARY_RESERVED, PARITY, PAY_FOR_BLOB, TAIL_PADDING, TRANSACTION
+from dougong.availability.square.shares import padding_share
+from dougong.availability.square.wire import BlobTx
 from dougong.codec.protobuf import Writer
 from dougong.errors import InvalidBlob, InvalidInput, InvalidNamespace, InvalidTransaction
 from dougong.types import Blob, Namespace

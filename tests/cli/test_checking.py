@@ -9,8 +9,8 @@ import pytest
 from dougong.cli.ending import exit_code_of
 from dougong.cli.nodes import Sampling, locate
 from dougong.errors import ConfigError, Divergence, NotFound, Unavailable
-from dougong.services.light_node import LightConfig, Withheld
-from dougong.services.rejections import ChainRejected, Rejection
+from dougong.services.nodes.light_node import LightConfig, Withheld
+from dougong.services.nodes.rejections import ChainRejected, Rejection
 from dougong.stack.trust import Trust
 
 

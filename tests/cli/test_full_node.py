@@ -17,8 +17,8 @@ from dougong.errors import ConfigError, NotFound, Unavailable
 from dougong.net.node import NodeClient
 from dougong.rpc.node import header_methods, square_methods
 from dougong.rpc.server import RpcServer
-from dougong.services.light_node import LightConfig, LightNode
-from dougong.services.rejections import ChainRejected
+from dougong.services.nodes.light_node import LightConfig, LightNode
+from dougong.services.nodes.rejections import ChainRejected
 from dougong.stack.trust import Trust
 from dougong.types import (
     MerkleProof,

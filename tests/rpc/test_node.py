@@ -14,10 +14,10 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from dougong.availability.app import SquareApplication
-from dougong.availability.blob_tx import account_address, make_blob_tx
-from dougong.availability.layer import SquareLayer
-from dougong.availability.proofs import verify_cell, verify_header, verify_namespace_data, verify_share_proof
+from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.blob_tx import account_address, make_blob_tx
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.square.proofs import verify_cell, verify_header, verify_namespace_data, verify_share_proof
 from dougong.consensus.genesis import Genesis
 from dougong.consensus.header import Header
 from dougong.consensus.light import LightClient

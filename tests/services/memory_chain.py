@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from dougong.availability.namespaces import TAIL_PADDING
-from dougong.availability.square import ServedSquare
+from dougong.availability.square.namespaces import TAIL_PADDING
+from dougong.availability.square.served import ServedSquare
 from dougong.consensus.block import data_hash
 from dougong.consensus.genesis import Genesis
 from dougong.consensus.header import NO_BLOCK, BlockId

@@ -15,16 +15,16 @@ from dougong.availability.ethereum.reading import BlobReader
 from dougong.availability.kzg import da_id
 from dougong.availability.kzg.sidecar import make_sidecar
 from dougong.net.jsonrpc import JsonRpc, quantity
-from dougong.services.batcher import Batcher, BatcherConfig
-from dougong.services.batches import PublishedBlocks
-from dougong.services.blob_inbox import BlobInbox
-from dougong.services.chain import RollupChain
-from dougong.services.follower import Follower
-from dougong.services.inbox import Inbox
-from dougong.services.journal import Journal
-from dougong.services.sequencer import Sequencer, SequencerConfig
-from dougong.services.sources import SettledSource
-from dougong.services.verifying_node import VerifyingNode
+from dougong.services.nodes.verifying_node import VerifyingNode
+from dougong.services.rollup.batcher import Batcher, BatcherConfig
+from dougong.services.rollup.batches import PublishedBlocks
+from dougong.services.rollup.blob_inbox import BlobInbox
+from dougong.services.rollup.chain import RollupChain
+from dougong.services.rollup.follower import Follower
+from dougong.services.rollup.inbox import Inbox
+from dougong.services.rollup.journal import Journal
+from dougong.services.rollup.sequencer import Sequencer, SequencerConfig
+from dougong.services.rollup.sources import SettledSource
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.deployment import deploy_permissioned_verifier, deploy_settlement
 from dougong.settlement.encoding import RollupConfig

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from dougong._native import Evm
-from dougong.availability.app import SquareApplication
-from dougong.availability.attestor import TABLES as ATTESTOR_TABLES
-from dougong.availability.attestor import Attestor
-from dougong.availability.client import SquareClient
-from dougong.availability.layer import SquareLayer
+from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.attestor import TABLES as ATTESTOR_TABLES
+from dougong.availability.chain.attestor import Attestor
+from dougong.availability.chain.client import SquareClient
+from dougong.availability.chain.layer import SquareLayer
 from dougong.consensus import Genesis, Solo, SoloOptions
 from dougong.crypto.hashing import keccak256
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
@@ -28,19 +28,19 @@ from dougong.rpc.ethereum import EthereumApi
 from dougong.rpc.node import AvailabilityNode, availability_methods, chain_health, consensus_methods
 from dougong.rpc.server import RpcServer
 from dougong.services.attesting import AttestorService, DataRootHistory
-from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig
-from dougong.services.batches import BatchState, PublishedBlocks
-from dougong.services.chain import RollupChain
-from dougong.services.fixing import SettledFix
-from dougong.services.follower import FOLLOWER_TABLES, Follower
-from dougong.services.inbox import Inbox
-from dougong.services.journal import Journal
-from dougong.services.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
-from dougong.services.publishing import SubmitThenFix
+from dougong.services.nodes.verifying_node import VerifyingNode
 from dougong.services.relayer import Relayer, RelayerConfig
-from dougong.services.sequencer import Sequencer, SequencerConfig
-from dougong.services.sources import BatchSource, SettledSource, SovereignSource
-from dougong.services.verifying_node import VerifyingNode
+from dougong.services.rollup.batcher import BATCHER_TABLES, Batcher, BatcherConfig
+from dougong.services.rollup.batches import BatchState, PublishedBlocks
+from dougong.services.rollup.chain import RollupChain
+from dougong.services.rollup.fixing import SettledFix
+from dougong.services.rollup.follower import FOLLOWER_TABLES, Follower
+from dougong.services.rollup.inbox import Inbox
+from dougong.services.rollup.journal import Journal
+from dougong.services.rollup.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
+from dougong.services.rollup.publishing import SubmitThenFix
+from dougong.services.rollup.sequencer import Sequencer, SequencerConfig
+from dougong.services.rollup.sources import BatchSource, SettledSource, SovereignSource
 from dougong.settlement.attestations import AttestationsClient
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.deployment import deploy_attestations, deploy_permissioned_verifier, deploy_settlement

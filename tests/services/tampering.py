@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dougong.availability.layer import SquareLayer
+from dougong.availability.chain.layer import SquareLayer
 from dougong.errors import Unavailable
 from dougong.types import (
     BlobMarket,

@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 
 from dougong.availability import SquareApplication, SquareLayer
-from dougong.availability.archive import SquareArchive
-from dougong.availability.proofs import verify_cell, verify_header, verify_namespace_data
+from dougong.availability.square.archive import SquareArchive
+from dougong.availability.square.proofs import verify_cell, verify_header, verify_namespace_data
 from dougong.consensus import Genesis, LightClient, Solo, SoloOptions
 from dougong.consensus.light import verify_transaction
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
 from dougong.errors import Pruned, StoreCorrupt, StoreFull
 from dougong.services.archiving import ArchiveService, Floor, Window
-from dougong.services.batches import BatchRecord, BatchState
-from dougong.services.publishing import SubmitThenFix
+from dougong.services.rollup.batches import BatchRecord, BatchState
+from dougong.services.rollup.publishing import SubmitThenFix
 from dougong.testing.consensus import running
 from dougong.types import Blob, Namespace, Validator
 

@@ -17,8 +17,8 @@ from dougong.consensus.genesis import Genesis
 from dougong.consensus.header import Header
 from dougong.errors import InvalidHeader, InvalidInput, Unavailable
 from dougong.net.node import NodeClient
-from dougong.services.light_node import LightConfig, LightNode, Withheld
-from dougong.services.peers import PeerConfig
+from dougong.services.nodes.light_node import LightConfig, LightNode, Withheld
+from dougong.services.nodes.peers import PeerConfig
 from dougong.types import (
     MerkleProof,
     SignedHeader,

@@ -8,9 +8,9 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from dougong.availability.client import SquareClient
-from dougong.availability.cosmos_tx import account_address, address_text
-from dougong.availability.paying import pay
+from dougong.availability.chain.client import SquareClient
+from dougong.availability.chain.cosmos_tx import account_address, address_text
+from dougong.availability.chain.paying import pay
 from dougong.consensus import Genesis
 from dougong.errors import Unavailable
 from dougong.services.supervisor import Backoff, ServiceState, Supervisor

@@ -14,10 +14,10 @@ from dougong.availability.ethereum.reading import BlobReader
 from dougong.availability.kzg import da_id
 from dougong.availability.kzg.sidecar import make_sidecar
 from dougong.errors import Divergence, Rejected, Unavailable
-from dougong.services.batches import BatchState
-from dougong.services.light_blobs import BlobSettlementCheck
-from dougong.services.light_settlement import RollupCheck
-from dougong.services.verifying_node import VerifyingNode
+from dougong.services.nodes.light_blobs import BlobSettlementCheck
+from dougong.services.nodes.light_settlement import RollupCheck
+from dougong.services.nodes.verifying_node import VerifyingNode
+from dougong.services.rollup.batches import BatchState
 from dougong.types import Blob, BlobsHeader, KzgCell, Namespace
 from tests.services.on_blobs import agrees, blob_rollup, blob_world
 from tests.services.settled import NAMESPACE, USER, Crash, CrashAt, Rollup, make_blocks, running, settle

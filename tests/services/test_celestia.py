@@ -25,7 +25,7 @@ from dougong.consensus.commit import Commit
 from dougong.consensus.light import LightOptions, TrustedHeader
 from dougong.errors import InvalidBlob, InvalidHeader, InvalidProof, NotFound, Rejected, Unavailable, Underpaid
 from dougong.interfaces import DataAvailability
-from dougong.services.celestia import HEADER_BYTES, HEADER_TABLES, VerifiedHeaders
+from dougong.services.nodes.celestia import HEADER_BYTES, HEADER_TABLES, VerifiedHeaders
 from dougong.store import Store
 from dougong.testing import check_availability
 from dougong.types import Blob, Namespace, Placement

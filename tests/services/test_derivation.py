@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dougong.availability.layout import SquareBuilder
-from dougong.availability.reading import blob_in_shares, shares_at
-from dougong.availability.shares import padding_share, split_blob
-from dougong.availability.square import ServedSquare
-from dougong.availability.wire import BlobTx
+from dougong.availability.square.layout import SquareBuilder
+from dougong.availability.square.reading import blob_in_shares, shares_at
+from dougong.availability.square.served import ServedSquare
+from dougong.availability.square.shares import padding_share, split_blob
+from dougong.availability.square.wire import BlobTx
 from dougong.errors import InvalidProof
-from dougong.services.derivation import signed_batches
+from dougong.services.rollup.derivation import signed_batches
 from dougong.types import Blob, Namespace, PlacedBlob, Placement, SquareNamespaceData
 
 ALPHA, BETA = Namespace.user(b"alpha"), Namespace.user(b"beta")

@@ -12,8 +12,8 @@ from dougong._native import encode_batch
 from dougong.errors import Rejected
 from dougong.net.jsonrpc import JsonRpc
 from dougong.services.attesting import DataRootHistory
-from dougong.services.fixing import SettledFix
-from dougong.services.verifying_node import VerifyingNode
+from dougong.services.nodes.verifying_node import VerifyingNode
+from dougong.services.rollup.fixing import SettledFix
 from dougong.settlement.attestations import AttestationsClient
 from dougong.settlement.client import SettlementClient
 from dougong.types import BatchReference, Blob, Placement

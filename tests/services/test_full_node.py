@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from dougong.availability import BadBlock, ServedSquare, prove_axis, verify_bad_encoding, verify_cell
-from dougong.availability.square import NotEnoughShares
+from dougong.availability.square.served import NotEnoughShares
 from dougong.errors import InvalidHeader, InvalidProof, NotFound, Unavailable
 from dougong.net.node import BadRequest, NodeClient
 from dougong.rpc.node import fraud_proof_methods
 from dougong.rpc.server import RpcServer
-from dougong.services.fraud_proofs import MOST_AT_ONCE, MOST_KEPT, FraudProofs
-from dougong.services.full_node import FULL_NODE_TABLES, FullNode
-from dougong.services.inspection import inspect
-from dougong.services.sampler import check_axis_cells
+from dougong.services.nodes.fraud_proofs import MOST_AT_ONCE, MOST_KEPT, FraudProofs
+from dougong.services.nodes.full_node import FULL_NODE_TABLES, FullNode
+from dougong.services.nodes.inspection import inspect
+from dougong.services.nodes.sampler import check_axis_cells
 from dougong.store import Store
 from dougong.types import BadEncodingProof, SquareCell, SquareHeader
 from tests.availability.bad_squares import Disordered, cells_of, committed, extended, shares

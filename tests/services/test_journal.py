@@ -9,8 +9,8 @@ import pytest
 
 from dougong.crypto.hashing import keccak256
 from dougong.errors import StoreCorrupt, StoreFull
-from dougong.services.derivation import fold_messages
-from dougong.services.journal import Journal
+from dougong.services.rollup.derivation import fold_messages
+from dougong.services.rollup.journal import Journal
 from dougong.types import ZERO_HASH, InboxMessage, MessageKind
 
 TXS = [b"tx %d" % number for number in range(50)]

@@ -12,17 +12,17 @@ import orjson
 import pytest
 
 import dougong.availability
-from dougong.availability.layer import SquareLayer
-from dougong.availability.shares import CONTINUATION_BYTES, FIRST_BYTES
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.square.shares import CONTINUATION_BYTES, FIRST_BYTES
 from dougong.errors import Divergence, InvalidHeader, InvalidProof
 from dougong.interfaces import DataAvailability
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import NodeClient
 from dougong.rpc.server import RpcServer
-from dougong.services.light_node import LightConfig, LightNode, Withheld
-from dougong.services.light_settlement import RollupCheck, SettlementCheck
-from dougong.services.remote import RemoteSquare
-from dougong.services.settled_storage import EmbeddedChain, SettledStorage
+from dougong.services.nodes.light_node import LightConfig, LightNode, Withheld
+from dougong.services.nodes.light_settlement import RollupCheck, SettlementCheck
+from dougong.services.nodes.remote import RemoteSquare
+from dougong.services.nodes.settled_storage import EmbeddedChain, SettledStorage
 from dougong.settlement.attestations import AttestationsClient
 from dougong.testing import check_availability
 from dougong.types import (

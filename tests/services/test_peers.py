@@ -11,7 +11,7 @@ import pytest
 from dougong.errors import Divergence, DougongError, InvalidHeader, InvalidInput, InvalidProof, NotFound, Rejected, Unavailable
 from dougong.net.jsonrpc import AnswerTooLarge, LimitExceeded, NotJsonRpc
 from dougong.net.node import BadRequest, NodeClient
-from dougong.services.peers import PEER_TABLE, PeerConfig, PeerSet
+from dougong.services.nodes.peers import PEER_TABLE, PeerConfig, PeerSet
 from dougong.store import Store
 
 QUICK = PeerConfig(timeout_s=0.2, hedge_s=0.01)

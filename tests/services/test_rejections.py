@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from dougong.availability import ServedSquare, prove_axis
-from dougong.availability.shares import split_blob
+from dougong.availability.square.shares import split_blob
 from dougong.errors import Divergence, Unavailable
 from dougong.net.codec import to_json
-from dougong.services.fraud_watch import bad_encoding_proof
-from dougong.services.rejections import ChainRejected
-from dougong.services.remote import REMOTE_TABLES, RemoteSquare
+from dougong.services.nodes.fraud_watch import bad_encoding_proof
+from dougong.services.nodes.rejections import ChainRejected
+from dougong.services.nodes.remote import REMOTE_TABLES, RemoteSquare
 from dougong.store import Store
 from dougong.types import BadEncodingProof, Blob, Namespace, SquareNamespaceData
 from tests.services.memory_chain import MemoryChain, MemoryNode, badly_encoded, square

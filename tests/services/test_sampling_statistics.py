@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from dougong.availability.namespaces import TAIL_PADDING
-from dougong.availability.sampling import choose_cells, confidence, samples_needed, withheld_cells
-from dougong.availability.square import NotEnoughShares, ServedSquare
+from dougong.availability.square.namespaces import TAIL_PADDING
+from dougong.availability.square.sampling import choose_cells, confidence, samples_needed, withheld_cells
+from dougong.availability.square.served import NotEnoughShares, ServedSquare
 from dougong.net.node import NodeClient
-from dougong.services.light_node import LightConfig
-from dougong.services.peers import PeerSet
-from dougong.services.sampler import Place, Sampler
-from dougong.services.sampling_record import SamplingRecord
+from dougong.services.nodes.light_node import LightConfig
+from dougong.services.nodes.peers import PeerSet
+from dougong.services.nodes.sampler import Place, Sampler
+from dougong.services.nodes.sampling_record import SamplingRecord
 from dougong.store import Store
 from dougong.types import SquareCell
 

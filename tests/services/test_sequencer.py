@@ -14,10 +14,10 @@ from dougong.crypto.hashing import keccak256
 from dougong.errors import InvalidTransaction, Rejected, StoreFull, Unavailable
 from dougong.execution.evm.pool import PoolLimits
 from dougong.rpc.backend import EvmBackend
-from dougong.services.chain import RollupChain
-from dougong.services.inbox import Inbox
-from dougong.services.journal import Journal
-from dougong.services.sequencer import Sequencer, SequencerConfig
+from dougong.services.rollup.chain import RollupChain
+from dougong.services.rollup.inbox import Inbox
+from dougong.services.rollup.journal import Journal
+from dougong.services.rollup.sequencer import Sequencer, SequencerConfig
 from dougong.types import InboxMessage, MessageKind
 from tests.services.world import CODED, GENESIS_TIME, GWEI, RECIPIENT, USERS, burning, genesis, new_chain, transfers
 

@@ -18,9 +18,9 @@ from dougong.errors import Divergence, NotFound, Rejected, Unavailable
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import NodeClient
 from dougong.rpc.backend import EvmBackend
-from dougong.services.remote import RemoteSquare
-from dougong.services.sources import SettledSource, SovereignSource
-from dougong.services.verifying_node import ClaimWatch, VerifyingNode
+from dougong.services.nodes.remote import RemoteSquare
+from dougong.services.nodes.verifying_node import ClaimWatch, VerifyingNode
+from dougong.services.rollup.sources import SettledSource, SovereignSource
 from dougong.settlement.client import SettlementClient
 from dougong.types import BatchReference, Blob, Claim, Namespace, NamespaceData, Placement
 from tests.services.settled import (

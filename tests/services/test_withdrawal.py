@@ -9,7 +9,7 @@ import pytest
 from dougong.errors import NotFound, Rejected
 from dougong.net.jsonrpc import JsonRpc
 from dougong.rpc.ethereum import EthereumApi
-from dougong.services.withdrawal import Withdrawals
+from dougong.services.rollup.withdrawal import Withdrawals
 from tests.services.settled import USER, make_blocks, settle, settled_rollup, settled_world
 from tests.services.world import ETHER, USERS, outbox_withdrawal
 

@@ -12,7 +12,7 @@ from dougong.contracts.predeploys import OUTBOX_ADDRESS, outbox
 from dougong.crypto.hashing import keccak256
 from dougong.crypto.keys import Secp256k1Key
 from dougong.execution.evm.genesis import GenesisAccount, make_genesis
-from dougong.services.chain import RollupChain
+from dougong.services.rollup.chain import RollupChain
 
 CHAIN_ID = 7_001
 GWEI = 10**9

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dougong.availability.shares import shares_needed, split_blob
+from dougong.availability.square.shares import shares_needed, split_blob
 from dougong.errors import Divergence, InvalidProof, Rejected
 from dougong.settlement.encoding import extend_batch_accumulator
 from dougong.settlement.share_path import first_share_path

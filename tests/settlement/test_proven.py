@@ -12,8 +12,8 @@ import pytest
 
 from dougong.errors import InvalidProof, Unavailable
 from dougong.net.jsonrpc import JsonRpc
-from dougong.services.proven_settlement import ProvenSettlement
-from dougong.services.settled_storage import SettledStorage
+from dougong.services.nodes.proven_settlement import ProvenSettlement
+from dougong.services.nodes.settled_storage import SettledStorage
 from dougong.settlement.client import SettlementClient
 from dougong.types import BatchReference, InboxMessage
 from tests.settlement.world import World

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from dougong.availability.history import History
+from dougong.availability.chain.history import History
 from dougong.availability.kzg import da_id
-from dougong.availability.shares import padding_share, split_blob
-from dougong.availability.square import ServedSquare
+from dougong.availability.square.served import ServedSquare
+from dougong.availability.square.shares import padding_share, split_blob
 from dougong.contracts import artifact
 from dougong.crypto.attestation import attestation_digest, attestors_hash
 from dougong.crypto.hashing import sha256

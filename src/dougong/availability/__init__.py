@@ -4,13 +4,16 @@ A chain in this process: `SquareApplication`, `SquareLayer`. Building: `build_sq
 Checking: the `verify_*` functions, which trust only a data root.
 """
 
-from dougong.availability.app import SquareApplication
-from dougong.availability.attestor import Attestor
-from dougong.availability.blob_tx import account_address, check_blob_tx, make_blob_tx
-from dougong.availability.client import SquareClient
-from dougong.availability.commitment import SUBTREE_ROOT_THRESHOLD, subtree_roots
-from dougong.availability.commitment import commitment as share_commitment
-from dougong.availability.fraud import (
+from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.attestor import Attestor
+from dougong.availability.chain.blob_tx import account_address, check_blob_tx, make_blob_tx
+from dougong.availability.chain.client import SquareClient
+from dougong.availability.chain.history import History, verify_history
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.chain.params import SquareParams
+from dougong.availability.square.commitment import SUBTREE_ROOT_THRESHOLD, subtree_roots
+from dougong.availability.square.commitment import commitment as share_commitment
+from dougong.availability.square.fraud import (
     BadBlock,
     decode_bad_encoding,
     encode_bad_encoding,
@@ -19,12 +22,9 @@ from dougong.availability.fraud import (
     prove_bad_encoding,
     verify_bad_encoding,
 )
-from dougong.availability.history import History, verify_history
-from dougong.availability.layer import SquareLayer
-from dougong.availability.layout import MAX_SQUARE_SIZE, Square, SquareBuilder, build_square, construct_square
-from dougong.availability.namespaces import check_blob_namespace
-from dougong.availability.params import SquareParams
-from dougong.availability.proofs import (
+from dougong.availability.square.layout import MAX_SQUARE_SIZE, Square, SquareBuilder, build_square, construct_square
+from dougong.availability.square.namespaces import check_blob_namespace
+from dougong.availability.square.proofs import (
     data_root,
     proven_placement,
     verify_blob_proof,
@@ -33,9 +33,10 @@ from dougong.availability.proofs import (
     verify_namespace_data,
     verify_share_proof,
 )
-from dougong.availability.reading import blob_in_shares, shares_at
-from dougong.availability.sampling import DEFAULT_SAMPLES, choose_cells, confidence, samples_needed
-from dougong.availability.shares import (
+from dougong.availability.square.reading import blob_in_shares, shares_at
+from dougong.availability.square.sampling import DEFAULT_SAMPLES, choose_cells, confidence, samples_needed
+from dougong.availability.square.served import BadEncoding, NotEnoughShares, ServedSquare
+from dougong.availability.square.shares import (
     SHARE_BYTES,
     check_blob_format,
     parse_blobs,
@@ -44,8 +45,7 @@ from dougong.availability.shares import (
     split_blob,
     split_transactions,
 )
-from dougong.availability.square import BadEncoding, NotEnoughShares, ServedSquare
-from dougong.availability.wire import (
+from dougong.availability.square.wire import (
     BlobTx,
     IndexWrapper,
     decode_blob_tx,

@@ -63,10 +63,10 @@ def exit_code_of(error: BaseException) -> int | None:
 def _code(cause: DougongError) -> int:
     """2 for the caller's mistake, 3 for withheld data, 4 for a chain that is rejected for ever, else 1."""
     if isinstance(cause, (Unavailable, Divergence)):
-        from dougong.availability.fraud import BadBlock
-        from dougong.services.full_node import SquareWithheld
-        from dougong.services.light_node import Withheld
-        from dougong.services.rejections import ChainRejected
+        from dougong.availability.square.fraud import BadBlock
+        from dougong.services.nodes.full_node import SquareWithheld
+        from dougong.services.nodes.light_node import Withheld
+        from dougong.services.nodes.rejections import ChainRejected
 
         return 3 if isinstance(cause, (Withheld, SquareWithheld)) else 4 if isinstance(cause, (ChainRejected, BadBlock)) else 1
     return 2 if isinstance(cause, ConfigError) else 1

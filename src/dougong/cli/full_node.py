@@ -13,14 +13,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from dougong.availability.fraud import BadBlock
+from dougong.availability.square.fraud import BadBlock
 from dougong.cli.ending import run
 from dougong.cli.logs import make_log
 from dougong.cli.nodes import locate
 from dougong.cli.output import print_json
 from dougong.errors import ConfigError, DougongError, InvalidInput, Unavailable
 from dougong.rpc.server import RpcServer
-from dougong.services.full_node import FullNode, SquareWithheld
+from dougong.services.nodes.full_node import FullNode, SquareWithheld
 from dougong.stack.config import host_and_port
 from dougong.stack.events import Event
 from dougong.stack.full_nodes import full_node

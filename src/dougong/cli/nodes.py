@@ -15,7 +15,7 @@ from dougong.cli.ending import run
 from dougong.cli.logs import make_log
 from dougong.cli.output import print_json
 from dougong.errors import ConfigError, NotFound, Unavailable
-from dougong.services.light_node import LightConfig
+from dougong.services.nodes.light_node import LightConfig
 from dougong.stack.disk import Disk
 from dougong.stack.events import Event
 from dougong.stack.nodes import LightFindings, light_check, verifying_node

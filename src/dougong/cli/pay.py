@@ -8,15 +8,15 @@ from pathlib import Path
 
 import orjson
 
-from dougong.availability.cosmos_tx import account_address, address_text, parse_address
-from dougong.availability.paying import pay as send
+from dougong.availability.chain.cosmos_tx import account_address, address_text, parse_address
+from dougong.availability.chain.paying import pay as send
 from dougong.cli.ending import run
 from dougong.cli.nodes import locate
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import ConfigError
 from dougong.net.node import NodeClient
-from dougong.services.remote import RemoteSquare
-from dougong.services.remote_account import RemoteDoor
+from dougong.services.nodes.remote import RemoteSquare
+from dougong.services.nodes.remote_account import RemoteDoor
 from dougong.stack.disk import Disk
 from dougong.stack.keys import Keyring
 from dougong.stack.reading import load

@@ -25,7 +25,7 @@ from typing import Protocol
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
-from dougong.availability.archive import SquareArchive
+from dougong.availability.square.archive import SquareArchive
 from dougong.services.threads import in_thread
 from dougong.types import SquareHeader
 

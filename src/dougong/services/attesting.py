@@ -4,9 +4,9 @@
     await service.run()                             # until cancelled
     signature = await service.signature(height, next_attestors_hash)
 
-The attestor itself (availability/attestor.py) refuses to sign what it has not seen whole, and never signs two histories of one
-length. A node that shows it another data root than before raises `Divergence`, a block that is badly encoded `BadBlock` with the
-proof: the service stops and says so. Spec: docs/spec/attestation.md.
+The attestor itself (availability/chain/attestor.py) refuses to sign what it has not seen whole, and never signs two histories of
+one length. A node that shows it another data root than before raises `Divergence`, a block that is badly encoded `BadBlock` with
+the proof: the service stops and says so. Spec: docs/spec/attestation.md.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import asyncio
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
-from dougong.availability.attestor import Attestor
-from dougong.availability.fraud import BadBlock
-from dougong.availability.history import History
+from dougong.availability.chain.attestor import Attestor
+from dougong.availability.chain.history import History
+from dougong.availability.square.fraud import BadBlock
 from dougong.errors import NotFound
 from dougong.interfaces import DataAvailability
-from dougong.services.fraud_proofs import FraudProofs
-from dougong.services.inspection import SquareSource, inspect
+from dougong.services.nodes.fraud_proofs import FraudProofs
+from dougong.services.nodes.inspection import SquareSource, inspect
 from dougong.services.threads import in_thread
 from dougong.types import MerkleProof
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dougong.services.batches import BatchState, PublishedBlocks
-from dougong.services.follower import Follower
+from dougong.services.rollup.batches import BatchState, PublishedBlocks
+from dougong.services.rollup.follower import Follower
 from dougong.services.threads import in_thread
 from dougong.types import Claim
 

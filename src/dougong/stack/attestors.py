@@ -12,13 +12,13 @@ from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
 
-from dougong.availability.attestor import TABLES
-from dougong.availability.layer import SquareLayer
+from dougong.availability.chain.attestor import TABLES
+from dougong.availability.chain.layer import SquareLayer
 from dougong.net.node import NodeClient
 from dougong.services.attesting import AttestorService
-from dougong.services.fraud_proofs import FRAUD_TABLES, FraudProofs
-from dougong.services.inspection import SquareSource
-from dougong.services.remote import REMOTE_TABLES, RemoteSquare
+from dougong.services.nodes.fraud_proofs import FRAUD_TABLES, FraudProofs
+from dougong.services.nodes.inspection import SquareSource
+from dougong.services.nodes.remote import REMOTE_TABLES, RemoteSquare
 from dougong.services.threads import in_thread
 from dougong.stack.context import Context
 from dougong.stack.parts import HONEST, AttestorParts

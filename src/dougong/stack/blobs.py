@@ -18,9 +18,9 @@ from dougong.availability.kzg import da_id
 from dougong.availability.kzg.sidecar import make_sidecar
 from dougong.errors import ConfigError
 from dougong.services.archiving import Floor
-from dougong.services.batches import Publish
-from dougong.services.blob_inbox import BlobInbox
-from dougong.services.publishing import SubmitThenFix
+from dougong.services.rollup.batches import Publish
+from dougong.services.rollup.blob_inbox import BlobInbox
+from dougong.services.rollup.publishing import SubmitThenFix
 from dougong.stack.config import EthereumBlobsAvailability
 from dougong.stack.context import Context
 from dougong.stack.events import Event

@@ -17,9 +17,9 @@ from dougong.availability.celestia import CelestiaClient, CelestiaNode, Celestia
 from dougong.consensus.light import TrustedHeader
 from dougong.errors import ConfigError
 from dougong.services.archiving import Floor
-from dougong.services.batches import Publish
-from dougong.services.celestia import HEADER_TABLES, VerifiedHeaders
-from dougong.services.publishing import SubmitThenFix
+from dougong.services.nodes.celestia import HEADER_TABLES, VerifiedHeaders
+from dougong.services.rollup.batches import Publish
+from dougong.services.rollup.publishing import SubmitThenFix
 from dougong.services.threads import in_thread
 from dougong.stack.config import CelestiaAvailability, account_bytes
 from dougong.stack.context import Context

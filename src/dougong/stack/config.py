@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 from pydantic_core import PydanticCustomError
 
-from dougong.availability.cosmos_tx import parse_address
+from dougong.availability.chain.cosmos_tx import parse_address
 from dougong.errors import InvalidInput
 
 __all__ = [

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import structlog
 
-from dougong.availability.archive import SquareArchive
+from dougong.availability.square.archive import SquareArchive
 from dougong.errors import NotFound
 from dougong.rpc.node import fraud_proof_methods, header_methods, square_methods
 from dougong.rpc.server import RpcServer
-from dougong.services.fraud_proofs import FraudProofs
-from dougong.services.full_node import FULL_NODE_TABLES, FullNode
-from dougong.services.kept_squares import KEPT_TABLES, KeptSquares
-from dougong.services.remote import REMOTE_TABLES, RemoteSquare
+from dougong.services.nodes.fraud_proofs import FraudProofs
+from dougong.services.nodes.full_node import FULL_NODE_TABLES, FullNode
+from dougong.services.nodes.kept_squares import KEPT_TABLES, KeptSquares
+from dougong.services.nodes.remote import REMOTE_TABLES, RemoteSquare
 from dougong.services.threads import in_thread
 from dougong.stack.remote_layers import chain_clients
 from dougong.stack.trust import Trust

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dougong.availability.cosmos_tx import account_address, address_text
+from dougong.availability.chain.cosmos_tx import account_address, address_text
 from dougong.availability.kzg import da_id as blobs_id
 from dougong.consensus.genesis import Genesis
 from dougong.contracts.predeploys import outbox

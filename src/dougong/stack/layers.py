@@ -13,7 +13,7 @@ from typing import Protocol
 
 from dougong.interfaces import DataAvailability
 from dougong.services.archiving import Floor
-from dougong.services.batches import Publish
+from dougong.services.rollup.batches import Publish
 from dougong.settlement.client import SettlementClient
 from dougong.stack.settlements import SettlementChain
 from dougong.types import Namespace

@@ -26,15 +26,15 @@ from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
 from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
-from dougong.services.deception import Deception
-from dougong.services.light_blobs import BlobSettlementCheck
-from dougong.services.light_node import LightConfig, LightNode, LightReport, Withheld
-from dougong.services.light_settlement import RollupCheck, SettlementCheck, SettlementReport
-from dougong.services.proven_settlement import ProvenSettlement
-from dougong.services.rejections import ChainRejected
-from dougong.services.settled_storage import EmbeddedChain, SettledStorage
-from dougong.services.sources import BatchSource, Position, SettledSource, SovereignSource
-from dougong.services.verifying_node import ClaimWatch, VerifyingNode
+from dougong.services.nodes.deception import Deception
+from dougong.services.nodes.light_blobs import BlobSettlementCheck
+from dougong.services.nodes.light_node import LightConfig, LightNode, LightReport, Withheld
+from dougong.services.nodes.light_settlement import RollupCheck, SettlementCheck, SettlementReport
+from dougong.services.nodes.proven_settlement import ProvenSettlement
+from dougong.services.nodes.rejections import ChainRejected
+from dougong.services.nodes.settled_storage import EmbeddedChain, SettledStorage
+from dougong.services.nodes.verifying_node import ClaimWatch, VerifyingNode
+from dougong.services.rollup.sources import BatchSource, Position, SettledSource, SovereignSource
 from dougong.settlement.client import SettlementClient
 from dougong.stack.remote_layers import RemoteLayer, chain_clients, remote_blobs, remote_layer
 from dougong.stack.trust import RollupTrust, SettlementTrust, Trust

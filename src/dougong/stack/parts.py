@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dougong.availability.attestor import Attestor
-from dougong.availability.layer import SquareLayer
-from dougong.availability.layout import Square
-from dougong.availability.square_cache import LaidOut, lay_out
+from dougong.availability.chain.attestor import Attestor
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.chain.square_cache import LaidOut, lay_out
+from dougong.availability.square.layout import Square
 from dougong.crypto.keys import Secp256k1Key
 from dougong.rpc.node import AvailabilityNode
 from dougong.services.attesting import AttestorService

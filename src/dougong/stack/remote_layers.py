@@ -19,8 +19,8 @@ from dougong.consensus.light import TrustedHeader
 from dougong.interfaces import DataAvailability
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
-from dougong.services.celestia import HEADER_TABLES, VerifiedHeaders
-from dougong.services.remote import REMOTE_TABLES, RemoteSquare
+from dougong.services.nodes.celestia import HEADER_TABLES, VerifiedHeaders
+from dougong.services.nodes.remote import REMOTE_TABLES, RemoteSquare
 from dougong.services.threads import in_thread
 from dougong.stack.genesis import celestia_id
 from dougong.stack.trust import BlobsTrust, CelestiaTrust, Trust

@@ -20,16 +20,16 @@ from dougong.crypto.hashing import sha256
 from dougong.errors import StoreCorrupt
 from dougong.interfaces import DataAvailability
 from dougong.rpc.ethereum import EthereumApi
-from dougong.services.batcher import BATCHER_TABLES, Batcher, BatcherConfig
-from dougong.services.batches import PublishedBlocks
-from dougong.services.chain import RollupChain
-from dougong.services.follower import FOLLOWER_TABLES, Follower
-from dougong.services.inbox import Inbox
-from dougong.services.journal import Journal
 from dougong.services.needed import NeededHeights
-from dougong.services.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
-from dougong.services.sequencer import Sequencer, SequencerConfig
-from dougong.services.sources import BatchSource, SettledSource, SovereignSource
+from dougong.services.rollup.batcher import BATCHER_TABLES, Batcher, BatcherConfig
+from dougong.services.rollup.batches import PublishedBlocks
+from dougong.services.rollup.chain import RollupChain
+from dougong.services.rollup.follower import FOLLOWER_TABLES, Follower
+from dougong.services.rollup.inbox import Inbox
+from dougong.services.rollup.journal import Journal
+from dougong.services.rollup.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
+from dougong.services.rollup.sequencer import Sequencer, SequencerConfig
+from dougong.services.rollup.sources import BatchSource, SettledSource, SovereignSource
 from dougong.services.supervisor import Supervisor
 from dougong.services.threads import in_thread
 from dougong.settlement.encoding import RollupConfig as Registration

@@ -14,12 +14,12 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from dougong.availability.app import SquareApplication
-from dougong.availability.archive import SquareArchive
-from dougong.availability.client import SquareClient
-from dougong.availability.cosmos_tx import account_address, address_text
-from dougong.availability.layer import SquareLayer
-from dougong.availability.paying import pay
+from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.client import SquareClient
+from dougong.availability.chain.cosmos_tx import account_address, address_text
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.chain.paying import pay
+from dougong.availability.square.archive import SquareArchive
 from dougong.consensus.genesis import Genesis
 from dougong.consensus.solo import Solo, SoloOptions
 from dougong.errors import Underpaid
@@ -27,11 +27,11 @@ from dougong.rpc.celestia import NO_TOKEN, CelestiaApi, CelestiaServer, allowed_
 from dougong.rpc.node import availability_methods, chain_health, consensus_methods, fraud_proof_methods
 from dougong.services.archiving import ArchiveService, Floor, Window
 from dougong.services.attesting import AttestorService, DataRootHistory
-from dougong.services.batches import Publish
-from dougong.services.fixing import SettledFix
-from dougong.services.fraud_proofs import FRAUD_TABLES, FraudProofs
-from dougong.services.publishing import SubmitThenFix
+from dougong.services.nodes.fraud_proofs import FRAUD_TABLES, FraudProofs
 from dougong.services.relayer import Relayer, RelayerConfig
+from dougong.services.rollup.batches import Publish
+from dougong.services.rollup.fixing import SettledFix
+from dougong.services.rollup.publishing import SubmitThenFix
 from dougong.services.threads import in_thread
 from dougong.settlement.attestations import AttestationsClient
 from dougong.stack.attestors import open_attestors

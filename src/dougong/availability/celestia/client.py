@@ -6,10 +6,10 @@
 
 What is checked, for every answer:
 
-1. the header, by whoever gives `headers` (services/celestia.py: signatures, from a header that one trusts by its hash), and that
-   row and column roots hash to its data root;
-2. cells, shares and namespaces under those roots (availability/proofs.py): a namespace comes with the proof that nothing was left
-   out, or that there is nothing; a whole square is extended again.
+1. the header, by whoever gives `headers` (services/nodes/celestia.py: signatures, from a header that one trusts by its hash), and
+   that row and column roots hash to its data root;
+2. cells, shares and namespaces under those roots (availability/square/proofs.py): a namespace comes with the proof that nothing
+   was left out, or that there is nothing; a whole square is extended again.
 
 So the node can withhold, say that there is nothing new, and pay more than was needed, up to the budget; it cannot make anything
 up. The node signs and pays, with the account that `state.AccountAddress` names.
@@ -28,14 +28,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol, TypeVar
 
-from dougong.availability.attestor import check_square
 from dougong.availability.celestia.gas import MIN_GAS_PRICE, fee, gas_estimate
 from dougong.availability.celestia.node import CelestiaNode
 from dougong.availability.celestia.shapes import blob_json, read_cell, read_namespace_rows, read_original, read_range
 from dougong.availability.celestia.values import namespace_text, read_integer
-from dougong.availability.namespaces import check_blob_namespace
-from dougong.availability.nmt import covers
-from dougong.availability.proofs import (
+from dougong.availability.chain.attestor import check_square
+from dougong.availability.square.namespaces import check_blob_namespace
+from dougong.availability.square.nmt import covers
+from dougong.availability.square.proofs import (
     placed_blobs,
     proven_placement,
     verify_cell,
@@ -43,8 +43,8 @@ from dougong.availability.proofs import (
     verify_namespace_data,
     verify_share_proof,
 )
-from dougong.availability.reading import holds
-from dougong.availability.shares import check_blob_format
+from dougong.availability.square.reading import holds
+from dougong.availability.square.shares import check_blob_format
 from dougong.errors import InvalidBlob, InvalidInput, InvalidProof, NotFound, Unavailable, Underpaid
 from dougong.types import Blob, Namespace, Placement, Quote, ShareProof, SquareCell, SquareHeader, SquareNamespaceData
 

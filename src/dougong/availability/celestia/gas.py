@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from dougong.availability.shares import SHARE_BYTES, shares_needed
+from dougong.availability.square.shares import SHARE_BYTES, shares_needed
 from dougong.types import Blob
 
 __all__ = ["DEFAULT_MAX_GAS_PRICE", "MIN_GAS_PRICE", "fee", "gas_estimate"]

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from dougong.availability.blob_tx import ADDRESS_PREFIX
+from dougong.availability.chain.blob_tx import ADDRESS_PREFIX
 from dougong.codec import bech32
 from dougong.errors import InvalidInput, NotFound, Rejected, Unavailable, Underpaid
 from dougong.net.codes import METHOD_NOT_FOUND

@@ -5,7 +5,7 @@
 
 Source: celestia-node `blob/blob.go`, `share/shwap/{sample,row_namespace_data}.go`, `nodebuilder/share/get_range_result.go`;
 nmt `proof.go`; celestia-core `types/share_proof.go`. Readers check shapes and sizes, so that nothing later trips over them;
-they raise `InvalidInput`. That an answer is true is for `availability/proofs.py` to say.
+they raise `InvalidInput`. That an answer is true is for `availability/square/proofs.py` to say.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from dougong.availability.celestia.values import (
     read_namespace,
     read_object,
 )
-from dougong.availability.commitment import commitment
-from dougong.availability.layout import MAX_SQUARE_SIZE
-from dougong.availability.nmt import NODE_BYTES
-from dougong.availability.shares import SHARE_BYTES, check_blob_format
+from dougong.availability.square.commitment import commitment
+from dougong.availability.square.layout import MAX_SQUARE_SIZE
+from dougong.availability.square.nmt import NODE_BYTES
+from dougong.availability.square.shares import SHARE_BYTES, check_blob_format
 from dougong.crypto import merkle
 from dougong.errors import InvalidInput
 from dougong.types import HASH_BYTES, Blob, MerkleProof, Namespace, NamespaceRow, NmtProof, ShareProof, ShareRowProof, SquareCell

@@ -22,7 +22,7 @@ from dougong.availability.kzg.frames import DATA_BYTES_PER_BLOB, blobs_needed, c
 from dougong.availability.kzg.params import BYTES_PER_CELL, MAX_BLOBS_PER_TX
 from dougong.availability.kzg.proofs import placed_blob
 from dougong.availability.kzg.sidecar import make_sidecar
-from dougong.availability.shares import check_blob_format
+from dougong.availability.square.shares import check_blob_format
 from dougong.errors import InvalidBlob, NotFound, Rejected, Unavailable
 from dougong.net.jsonrpc import quantity
 from dougong.types import (

@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 
 from dougong.availability.kzg.packing import USABLE_BYTES_PER_BLOB, pack, unpack
 from dougong.availability.kzg.params import BYTES_PER_BLOB, BYTES_PER_CELL
-from dougong.availability.namespaces import check_blob_namespace
-from dougong.availability.shares import check_blob_format
+from dougong.availability.square.namespaces import check_blob_namespace
+from dougong.availability.square.shares import check_blob_format
 from dougong.errors import InvalidBlob, InvalidNamespace
 from dougong.types import ADDRESS_BYTES, NAMESPACE_BYTES, Blob, Namespace
 

@@ -14,9 +14,9 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from dougong.availability.fraud import BadBlock, encode_bad_encoding, verify_bad_encoding
-from dougong.availability.sampling import withheld_cells
-from dougong.availability.shares import SHARE_BYTES
+from dougong.availability.square.fraud import BadBlock, encode_bad_encoding, verify_bad_encoding
+from dougong.availability.square.sampling import withheld_cells
+from dougong.availability.square.shares import SHARE_BYTES
 from dougong.cli.attack.report import Drill
 from dougong.cli.attack.rogues import (
     BADLY_ENCODED_WIDTH,
@@ -29,8 +29,8 @@ from dougong.cli.attack.rogues import (
 from dougong.cli.attack.scene import PATIENCE_S, Scene, stage
 from dougong.cli.demo.chain import until
 from dougong.errors import DougongError, Unavailable
-from dougong.services.light_node import Withheld
-from dougong.services.rejections import ChainRejected
+from dougong.services.nodes.light_node import Withheld
+from dougong.services.nodes.rejections import ChainRejected
 from dougong.services.supervisor import ServiceState
 from dougong.stack.full_nodes import full_node
 from dougong.stack.nodes import LightFindings, Refused, light_check, verifying_node

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dougong._native import ExtendedSquare
-from dougong.availability.attestor import Attestor
-from dougong.availability.layer import SquareLayer
-from dougong.availability.layout import Square
-from dougong.availability.sampling import withheld_cells
-from dougong.availability.square import ServedSquare
-from dougong.availability.square_cache import LaidOut, lay_out
+from dougong.availability.chain.attestor import Attestor
+from dougong.availability.chain.layer import SquareLayer
+from dougong.availability.chain.square_cache import LaidOut, lay_out
+from dougong.availability.square.layout import Square
+from dougong.availability.square.sampling import withheld_cells
+from dougong.availability.square.served import ServedSquare
 from dougong.errors import Unavailable
 from dougong.services.attesting import AttestorService
 from dougong.services.threads import in_thread

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from dougong.availability.shares import SHARE_BYTES
+from dougong.availability.square.shares import SHARE_BYTES
 from dougong.cli.demo.chain import Chain, until
 from dougong.cli.demo.workload import ETHER, Account, make_accounts, order
 from dougong.cli.logs import make_log

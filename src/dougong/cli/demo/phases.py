@@ -19,7 +19,7 @@ from dougong.contracts.predeploys import OUTBOX_ADDRESS
 from dougong.crypto.hashing import keccak256
 from dougong.errors import Divergence, NotFound, Rejected
 from dougong.net.jsonrpc import data, quantity
-from dougong.services.withdrawal import Withdrawals
+from dougong.services.rollup.withdrawal import Withdrawals
 from dougong.stack.keys import DEV_ACCOUNTS
 
 __all__ = ["PHASES", "Phase", "check"]

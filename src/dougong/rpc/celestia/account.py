@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dougong.availability.blob_tx import ADDRESS_PREFIX
 from dougong.availability.celestia.shapes import read_square_blob
 from dougong.availability.celestia.values import hex_text, read_integer, read_list
+from dougong.availability.chain.blob_tx import ADDRESS_PREFIX
 from dougong.codec import bech32
 from dougong.errors import InvalidInput
 from dougong.rpc.celestia.node import Node, Rooms

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from dougong.availability.celestia.shapes import blob_json, nmt_proof_json, read_blob, read_nmt_proof, row_proof_json
 from dougong.availability.celestia.values import base64_text, read_list, read_namespace
-from dougong.availability.commitment import commitment, subtree_roots
-from dougong.availability.square import ServedSquare
+from dougong.availability.square.commitment import commitment, subtree_roots
+from dougong.availability.square.served import ServedSquare
 from dougong.errors import InvalidInput
 from dougong.rpc.celestia.node import BLOB_NOT_FOUND, COMMITMENT, HEIGHT, NAMESPACE, Node, Rooms, encoded, failure
 from dougong.rpc.celestia.paying import TX_CONFIG, TxConfig, publish

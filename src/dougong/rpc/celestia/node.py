@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import orjson
 
 from dougong.availability.celestia.values import read_base64, read_integer, read_namespace
-from dougong.availability.square import ServedSquare
+from dougong.availability.square.served import ServedSquare
 from dougong.errors import DougongError, NotFound
 from dougong.interfaces import Consensus
 from dougong.net.codes import INTERNAL_ERROR

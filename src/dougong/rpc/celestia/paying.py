@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dougong.availability.blob_tx import ADDRESS_PREFIX
 from dougong.availability.celestia.gas import DEFAULT_MAX_GAS_PRICE, fee, gas_estimate
 from dougong.availability.celestia.values import read_integer, read_object
+from dougong.availability.chain.blob_tx import ADDRESS_PREFIX
 from dougong.codec import bech32
 from dougong.errors import InvalidInput, Underpaid
 from dougong.rpc.celestia.node import Node, Published, failure

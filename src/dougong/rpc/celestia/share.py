@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from dougong.availability.celestia.shapes import cell_json, namespace_rows_json, range_json
 from dougong.availability.celestia.values import base64_text, read_integer, read_list, read_object
-from dougong.availability.namespaces import PARITY, TAIL_PADDING
-from dougong.availability.square import ServedSquare
+from dougong.availability.square.namespaces import PARITY, TAIL_PADDING
+from dougong.availability.square.served import ServedSquare
 from dougong.rpc.celestia.node import HEIGHT, NAMESPACE, Node, Rooms, encoded, failure
 from dougong.rpc.protocol import Param
 from dougong.types import NAMESPACE_BYTES, Namespace, Placement, ShareProof

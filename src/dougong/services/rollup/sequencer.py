@@ -1,0 +1,427 @@
+"""Orders a rollup's transactions: takes them, gives its word for them, makes blocks of them.
+
+    sequencer = await Sequencer.open(chain, inbox, journal, SequencerConfig())
+    group.create_task(sequencer.run())
+    tx_hash = await sequencer.submit(raw)           # durable: a kill -9 does not lose it
+
+Life of a transaction: decoded and checked against the latest state → into the pool → into the journal (one disk write for all
+that came together) → its hash is returned → into a block, executed as the derivation would execute it (`Evm.execute_rollup`) and
+durable → out of the journal. A block that turns out not to follow from the batches (`Follower`) gives its transactions back to
+the journal before it is forgotten.
+
+What a sequencer can do to its users: delay and order. It cannot forge, and what it ignores enters through the settlement inbox
+(`SequencerConfig.ignore_senders` shows that). When too much is waiting to be published, it stops making blocks: a soft
+confirmation is worth only as much as the way to publication is short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from dougong._native import BuiltBlock, Evm, HeaderInfo, TxInfo, decode_transactions
+from dougong.errors import DougongError, InvalidTransaction, Rejected, Unavailable
+from dougong.execution.evm.fees import next_base_fee
+from dougong.execution.evm.pool import PooledTransaction, PoolLimits, TransactionPool
+from dougong.services.rollup.chain import RollupChain
+from dougong.services.rollup.inbox import Inbox
+from dougong.services.rollup.journal import Journal
+from dougong.services.threads import in_thread
+from dougong.types import Heads, InboxMessage
+
+__all__ = ["Sequencer", "SequencerConfig"]
+
+_MOST_IGNORED = 1_024
+_MOST_ASIDE = 1_024  # invalid transactions that one block is made anew without
+_REFUSALS = 3  # a block refused it so often though the pool finds nothing wrong: it leaves
+
+
+@dataclass(frozen=True, slots=True)
+class SequencerConfig:
+    """Times in seconds, sizes in bytes.
+
+    `max_interval` is the longest time without a block (None: an idle chain makes none). `max_block_bytes` bounds a block's own
+    transactions, so that any block fits a blob. Above `max_backlog_bytes` of unpublished transactions no block is made.
+    `ignore_senders` are not served, on purpose: for tests and the demo of forced inclusion.
+    """
+
+    block_time: float = 0.2
+    max_interval: float | None = None
+    max_block_bytes: int = 1 << 20
+    max_backlog_bytes: int = 64 << 20
+    max_waiting: int = 20_000
+    max_block_messages: int = 256
+    pool: PoolLimits = field(default_factory=lambda: PoolLimits(evict=False))
+    ignore_senders: frozenset[bytes] = frozenset()
+
+
+@dataclass(slots=True, eq=False)
+class _Submission:
+    raw: bytes
+    result: asyncio.Future[bytes]
+    info: TxInfo | None = None
+
+
+class _Skipped(Exception):
+    """Transactions, by their places, that are invalid there: (index, reason). Never leaves this module."""
+
+    def __init__(self, why: Sequence[tuple[int, str]]) -> None:
+        super().__init__(f"{len(why)} transactions are invalid in their places")
+        self.why = why
+
+
+class _Aside:
+    """Every transaction but those set aside while a block is made: what the pool may choose among."""
+
+    def __init__(self) -> None:
+        self.txs: dict[bytes, tuple[PooledTransaction, str]] = {}
+
+    def put(self, chosen: Sequence[PooledTransaction], skipped: Sequence[tuple[int, str]]) -> None:
+        """Each sender's first: those that follow it are out of turn, not at fault."""
+        senders: set[bytes] = set()
+        for tx, reason in ((chosen[index], reason) for index, reason in skipped):
+            if tx.sender not in senders:
+                senders.add(tx.sender)
+                self.txs[tx.hash] = (tx, reason)
+
+    def __contains__(self, tx_hash: object) -> bool:
+        return tx_hash not in self.txs
+
+
+class Sequencer:
+    """An `EvmBackend` (rpc/backend.py) whose blocks become batches."""
+
+    def __init__(
+        self,
+        chain: RollupChain,
+        inbox: Inbox | None,
+        journal: Journal,
+        config: SequencerConfig,
+        *,
+        name: str = "",
+        registry: CollectorRegistry | None = None,
+        clock: Callable[[], float] = time.time,
+        log: structlog.typing.FilteringBoundLogger | None = None,
+    ) -> None:
+        self._chain = chain
+        self._inbox = inbox
+        self._journal = journal
+        self._config = config
+        self._clock = clock
+        self._log = (log or structlog.get_logger()).bind(rollup=name)
+        head = chain.latest
+        self.pool = TransactionPool(chain.evm.chain_id, gas_limit=head.gas_limit, base_fee=_next_fee(chain), limits=config.pool)
+        self._ignored: dict[bytes, bytes] = {}
+        self._submissions: list[_Submission] = []
+        self._admitting: asyncio.Task[None] | None = None
+        self._epoch = 0
+        self._generation = chain.generation
+        self._refused: dict[bytes, int] = {}
+        self._work = asyncio.Event()
+        self._last_block = clock()
+        self._paused = False
+        chain.watch_reorgs(self._work.set)
+        if inbox is not None:
+            inbox.on_message(self._work.set)
+        registry = registry or CollectorRegistry()
+        labels = ("rollup",)
+        self._m_blocks = Counter("dougong_blocks", "Blocks made", labels, registry=registry).labels(name)
+        self._m_txs = Counter("dougong_transactions", "Transactions in blocks", labels, registry=registry).labels(name)
+        self._m_pool = Gauge("dougong_pool_transactions", "Transactions that wait", labels, registry=registry).labels(name)
+        self._m_backlog = Gauge("dougong_unpublished_bytes", "Bytes of unpublished blocks", labels, registry=registry).labels(
+            name
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        chain: RollupChain,
+        inbox: Inbox | None,
+        journal: Journal,
+        config: SequencerConfig,
+        *,
+        name: str = "",
+        registry: CollectorRegistry | None = None,
+        clock: Callable[[], float] = time.time,
+        log: structlog.typing.FilteringBoundLogger | None = None,
+    ) -> Sequencer:
+        """Takes up again what the journal holds. `inbox` None: a sovereign rollup."""
+        sequencer = cls(chain, inbox, journal, config, name=name, registry=registry, clock=clock, log=log)
+        await sequencer._readmit(await journal.waiting())
+        return sequencer
+
+    # --- as the JSON-RPC sees it --------------------------------------------------------------------------------------
+
+    @property
+    def evm(self) -> Evm:
+        return self._chain.evm
+
+    def heads(self) -> Heads:
+        return self._chain.heads()
+
+    def pending_nonce(self, address: bytes) -> int:
+        return self.pool.pending_nonce(address, self.evm.account(address)[0])
+
+    def pending_transaction(self, tx_hash: bytes) -> bytes | None:
+        return self.pool.get(tx_hash) or self._ignored.get(tx_hash)
+
+    async def submit(self, raw: bytes) -> bytes:
+        """Takes a signed transaction (EIP-2718 bytes); returns its hash once it is durable. Raises `InvalidTransaction` with
+        geth's words, `Rejected` when too many are waiting to be looked at, `StoreFull` when there is no room to keep it."""
+        if len(self._submissions) >= self._config.max_waiting:
+            raise Rejected("the sequencer is busy", remedy="send again in a moment")
+        limit = min(self._config.pool.tx_bytes, self._config.max_block_bytes)
+        if len(raw) > limit:
+            raise InvalidTransaction(f"oversized data: transaction size {len(raw)}, limit {limit}")
+        submission = _Submission(bytes(raw), asyncio.get_running_loop().create_future())
+        self._submissions.append(submission)
+        if self._admitting is None:
+            self._admitting = asyncio.get_running_loop().create_task(self._admit_groups())
+        return await submission.result
+
+    async def requeue(self, txs: Sequence[bytes]) -> None:
+        """Takes back transactions of soft blocks that are about to be forgotten. Durable when it returns; the pool is told
+        once the chain has gone back (`resync`)."""
+        if txs:
+            await self._journal.add_all([(info.hash, raw) for info, raw in await _decoded(txs)])
+            self._log.warning("transactions of dropped soft blocks wait again", count=len(txs))
+
+    async def resync(self) -> None:
+        """Brings the pool in line with the chain after it was derived anew."""
+        self._generation = self._chain.generation
+        await self._refresh(self.pool.senders())
+        await self._readmit(await self._journal.waiting())
+
+    # --- blocks -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Makes blocks until cancelled."""
+        await self.resync()
+        while True:
+            await self._wait_for_work()
+            started = asyncio.get_running_loop().time()
+            await self.make_block()
+            spent = asyncio.get_running_loop().time() - started
+            await asyncio.sleep(max(0.0, self._config.block_time - spent))
+
+    async def make_block(self) -> BuiltBlock | None:
+        """One block, if there is reason for one."""
+        backlog = self._chain.backlog_bytes()
+        self._m_backlog.set(backlog)
+        if self._generation != self._chain.generation:
+            await self.resync()
+        if backlog > self._config.max_backlog_bytes:
+            if not self._paused:
+                self._log.warning("no blocks until what is there is published", unpublished_bytes=backlog)
+            self._paused = True
+            return None
+        self._paused = False
+        head = self._chain.latest
+        messages = () if self._inbox is None else self._inbox.after(head.inbox_end)[: self._config.max_block_messages]
+        aside = _Aside()
+        while True:
+            chosen = self.pool.select(head.gas_limit, max_bytes=self._config.max_block_bytes, among=aside)
+            try:
+                built = await self._build(head, messages, chosen, patient=len(aside.txs) < _MOST_ASIDE)
+                break
+            except _Skipped as skipped:
+                # What is invalid costs its sender nothing: left in its place it would keep the gas that it asks for from others.
+                aside.put(chosen, skipped.why)
+        await self._settle(built, chosen, aside, everyone=bool(messages))
+        if built is not None:
+            self._last_block = self._clock()
+            self._m_blocks.inc()
+            self._m_txs.inc(len(built.included))
+        return built
+
+    async def _build(
+        self, head: HeaderInfo, messages: Sequence[InboxMessage], chosen: Sequence[PooledTransaction], *, patient: bool
+    ) -> BuiltBlock | None:
+        """The block of what was chosen, durable; None if there is no reason for one, or the chain was derived anew meanwhile.
+        Raises `_Skipped`, and makes none, when a transaction is invalid in its place and it is `patient`."""
+        overdue = self._config.max_interval is not None and self._clock() - self._last_block >= self._config.max_interval
+        # The base fee falls with empty blocks only: without them what waits for it to fall would wait for ever.
+        if not messages and not chosen and not overdue and not (self.pool.is_priced_out() and self._fee_can_fall()):
+            return None
+
+        def consume(built: BuiltBlock) -> None:
+            if built.skipped and patient:
+                raise _Skipped(built.skipped)
+            taken = messages[: built.header.inbox_end - head.inbox_end]
+            if taken:
+                self._journal.note_inbox(head.inbox_end, taken)
+
+        return await self._chain.build(
+            max(head.timestamp, int(self._clock())),
+            head.inbox_end + len(messages),
+            messages,
+            [tx.raw for tx in chosen],
+            parent=head.hash,
+            before_commit=consume,
+            once_durable=lambda built: self._journal.forget(chosen[index].hash for index in built.included),
+        )
+
+    def _fee_can_fall(self) -> bool:
+        fee = self.pool.base_fee
+        return next_base_fee(base_fee=fee, gas_used=0, gas_limit=self._chain.latest.gas_limit) < fee
+
+    async def _settle(
+        self, built: BuiltBlock | None, chosen: Sequence[PooledTransaction], aside: _Aside, *, everyone: bool
+    ) -> None:
+        """Pool and journal after a block (None: there was none): what it holds leaves; what was refused too often leaves as well.
+        That a block was full is no reason."""
+        if built is not None:
+            aside.put(chosen, built.skipped)
+        head = self._chain.latest
+        room = head.gas_limit if built is None else head.gas_limit - head.gas_used
+        for tx_hash, (tx, reason) in aside.txs.items():
+            if tx.gas_limit > room:
+                continue
+            self._refused[tx_hash] = self._refused.get(tx_hash, 0) + 1
+            if self._refused[tx_hash] >= _REFUSALS and self.pool.drop(tx_hash):
+                del self._refused[tx_hash]
+                self._log.warning("transaction dropped", hash=tx_hash.hex(), reason=reason)
+                self._journal.forget([tx_hash])
+        senders = {tx.sender for tx in chosen} | {tx.sender for tx, _ in aside.txs.values()}
+        gone = await self._refresh(self.pool.senders() if everyone else senders)
+        for tx_hash in (*((chosen[index].hash for index in built.included) if built is not None else ()), *gone):
+            self._refused.pop(tx_hash, None)
+        self._m_pool.set(len(self.pool))
+
+    async def _refresh(self, senders: Iterable[bytes]) -> list[bytes]:
+        names = list(senders)
+        evm = self.evm
+        accounts = await in_thread(lambda: {sender: evm.account(sender) for sender in names})
+        gone = self.pool.update(_next_fee(self._chain), accounts, gas_limit=self._chain.latest.gas_limit)
+        self._epoch += 1
+        self._journal.forget(gone)
+        return gone
+
+    async def _wait_for_work(self) -> None:
+        if len(self.pool) or (self._inbox is not None and self._inbox.after(self._chain.latest.inbox_end)):
+            return
+        if self._generation != self._chain.generation:
+            return
+        self._work.clear()
+        limit = None
+        if self._config.max_interval is not None:
+            limit = max(0.0, self._config.max_interval - (self._clock() - self._last_block))
+        try:
+            await asyncio.wait_for(self._work.wait(), limit)
+        except TimeoutError:
+            return
+
+    # --- admission ----------------------------------------------------------------------------------------------------
+
+    async def _admit_groups(self) -> None:
+        try:
+            while self._submissions:
+                group, self._submissions = self._submissions, []
+                try:
+                    await self._admit(group)
+                except BaseException as error:
+                    for submission in group:
+                        if not submission.result.done():
+                            submission.result.set_exception(Unavailable(f"the transaction was not taken: {error!r}"))
+                    if not isinstance(error, Exception):
+                        raise
+        finally:
+            self._admitting = None
+
+    async def _admit(self, group: Sequence[_Submission]) -> None:
+        decoded = await in_thread(decode_transactions, [submission.raw for submission in group])
+        valid: list[_Submission] = []
+        for submission, info in zip(group, decoded, strict=True):
+            if isinstance(info, str):
+                _refuse(submission, InvalidTransaction(info))
+            else:
+                submission.info = info
+                valid.append(submission)
+        taken, gone = await self._offer(valid)
+        if not taken:
+            return
+        try:
+            await self._journal.add_all([(info.hash, submission.raw) for submission, info in taken])
+        except DougongError as error:
+            for _, info in taken:
+                self.pool.drop(info.hash)
+            if gone:  # what had to leave for them has the sequencer's word still
+                await self._readmit(await self._journal.waiting())
+            for submission, _ in taken:
+                _refuse(submission, error)
+            return
+        self._journal.forget(gone)  # only now: what replaces them is durable
+        # one that a block took before the journal had it
+        self._journal.forget(info.hash for _, info in taken if info.hash not in self.pool and info.hash not in self._ignored)
+        self._work.set()
+        for submission, info in taken:
+            if not submission.result.done():
+                submission.result.set_result(info.hash)
+
+    async def _offer(
+        self, group: Sequence[_Submission], *, again: bool = False
+    ) -> tuple[list[tuple[_Submission, TxInfo]], list[bytes]]:
+        """Offers each to the pool, with its sender's account as of the state that the pool knows. Returns those that were taken,
+        and the hashes of the transactions that had to leave for them."""
+        infos = [submission.info for submission in group if submission.info is not None]
+        evm = self.evm
+        while True:
+            epoch = self._epoch
+            accounts = await in_thread(lambda: {info.sender: evm.account(info.sender) for info in infos})
+            if epoch == self._epoch:
+                break
+        taken: list[tuple[_Submission, TxInfo]] = []
+        gone: list[bytes] = []
+        for submission, info in zip(group, infos, strict=True):
+            if info.sender in self._config.ignore_senders:
+                if len(self._ignored) >= _MOST_IGNORED:
+                    _refuse(submission, Rejected("the sequencer is busy"))
+                    continue
+                self._ignored[info.hash] = submission.raw
+                taken.append((submission, info))
+                continue
+            try:
+                gone += self.pool.add(submission.raw, info, accounts[info.sender], again=again)
+            except DougongError as error:
+                _refuse(submission, error)
+                continue
+            taken.append((submission, info))
+        self._m_pool.set(len(self.pool))
+        return taken, gone
+
+    async def _readmit(self, raws: Sequence[bytes]) -> None:
+        """Offers journalled transactions to the pool; those that the chain holds or no longer takes are forgotten."""
+        loop = asyncio.get_running_loop()
+        group: list[_Submission] = []
+        for info, raw in await _decoded(raws):
+            if info.hash not in self.pool and info.hash not in self._ignored:
+                group.append(_Submission(raw, loop.create_future(), info))
+        taken, gone = await self._offer(group, again=True)
+        kept = {info.hash for _, info in taken} - set(gone)
+        self._journal.forget(s.info.hash for s in group if s.info is not None and s.info.hash not in kept)
+        self._journal.forget(gone)
+        for submission in group:
+            submission.result.cancel()
+        if kept:
+            self._work.set()
+
+
+def _refuse(submission: _Submission, error: DougongError) -> None:
+    if not submission.result.done():
+        submission.result.set_exception(error)
+
+
+def _next_fee(chain: RollupChain) -> int:
+    head = chain.latest
+    return next_base_fee(base_fee=head.base_fee, gas_used=head.gas_used, gas_limit=head.gas_limit)
+
+
+async def _decoded(raws: Sequence[bytes]) -> list[tuple[TxInfo, bytes]]:
+    """Those that decode, with their bytes: what a chain or a journal holds did so once."""
+    infos = await in_thread(decode_transactions, list(raws))
+    return [(info, raw) for info, raw in zip(infos, raws, strict=True) if not isinstance(info, str)]
