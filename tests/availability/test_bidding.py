@@ -12,6 +12,7 @@ import pytest
 from dougong.availability.chain.app import SquareApplication
 from dougong.availability.chain.bidding import BidPolicy
 from dougong.availability.chain.blob_tx import account_address, blobs_gas, make_blob_tx
+from dougong.availability.chain.client import SquareClient
 from dougong.availability.chain.cosmos_tx import address_text
 from dougong.availability.chain.fees import base_cost
 from dougong.availability.chain.layer import SquareLayer
@@ -68,7 +69,7 @@ async def published(layer: SquareLayer, wanted: Blob) -> int:
 
 async def test_what_is_quoted_is_enough_and_is_what_is_paid(tmp_path: Path) -> None:
     async with opened(tmp_path) as layer, running(layer.chain):
-        da = layer.client(ALICE)
+        da = SquareClient(layer, ALICE)
         quote = await da.quote(5_000)
         assert (quote.price, quote.unit) == (least(5_000), "utia")
         await da.submit(blob(5_000), budget=quote.price)
@@ -77,7 +78,7 @@ async def test_what_is_quoted_is_enough_and_is_what_is_paid(tmp_path: Path) -> N
 
 async def test_a_budget_that_does_not_reach_spends_nothing_and_learns_the_price(tmp_path: Path) -> None:
     async with opened(tmp_path) as layer, running(layer.chain):
-        da = layer.client(ALICE)
+        da = SquareClient(layer, ALICE)
         with pytest.raises(Underpaid) as caught:
             await da.submit(blob(5_000), budget=least(5_000) // 2)
         assert least(5_000) // 2 < caught.value.wanted <= least(5_000)
@@ -88,7 +89,7 @@ async def test_a_budget_that_does_not_reach_spends_nothing_and_learns_the_price(
 
 async def test_an_empty_account_learns_why_and_goes_on_once_it_is_funded(tmp_path: Path) -> None:
     async with opened(tmp_path) as layer, running(layer.chain):
-        da = layer.client(POOR)
+        da = SquareClient(layer, POOR)
         with pytest.raises(Underpaid, match="insufficient funds") as caught:
             await da.submit(blob(100))
         assert address_text(da.address) in caught.value.remedy
@@ -100,8 +101,8 @@ async def test_an_empty_account_learns_why_and_goes_on_once_it_is_funded(tmp_pat
 async def test_a_bid_is_raised_until_it_is_in_and_only_once(tmp_path: Path) -> None:
     """Others fill the squares and pay more; the sequence stays, so whatever was replaced, one took effect."""
     async with opened(tmp_path) as layer:
-        others = [layer.client(key) for key in KEYS[1:4]]
-        da = layer.client(ALICE, BidPolicy(patience=1))
+        others = [SquareClient(layer, key) for key in KEYS[1:4]]
+        da = SquareClient(layer, ALICE, BidPolicy(patience=1))
         price = least(50_000)
         for number, other in enumerate(others):
             for sequence in range(3):
@@ -122,7 +123,7 @@ async def test_a_bid_is_raised_until_it_is_in_and_only_once(tmp_path: Path) -> N
 
 async def test_who_was_pushed_out_comes_back_at_a_higher_price(tmp_path: Path) -> None:
     async with opened(tmp_path, PoolLimits(txs=2)) as layer:
-        da = layer.client(ALICE)
+        da = SquareClient(layer, ALICE)
         sent = asyncio.create_task(da.submit(blob(100)))
         while await asyncio.sleep(0.001, layer.app.market().waiting_txs == 0):
             pass
@@ -137,7 +138,7 @@ async def test_who_was_pushed_out_comes_back_at_a_higher_price(tmp_path: Path) -
 
 async def test_nobody_waits_for_ever_behind_one_that_was_pushed_out_and_given_up(tmp_path: Path) -> None:
     async with opened(tmp_path, PoolLimits(txs=2)) as layer:
-        da = layer.client(ALICE)
+        da = SquareClient(layer, ALICE)
         sent = []
         for number in range(2):
             sent.append(asyncio.create_task(da.submit(blob(100, number))))
@@ -176,7 +177,7 @@ async def test_a_quote_follows_what_waits(tmp_path: Path) -> None:
 async def test_what_was_given_up_is_taken_up_again_and_not_sent_twice(tmp_path: Path) -> None:
     """The budget did not reach, the transaction waits on: asked again, the client finds it."""
     async with opened(tmp_path) as layer:
-        da = layer.client(ALICE, BidPolicy(patience=1))
+        da = SquareClient(layer, ALICE, BidPolicy(patience=1))
         raw = make_blob_tx(ALICE, layer.chain_id, 0, [blob(50_000)], fee=least(50_000))
         assert (await layer.broadcast(raw)).accepted
         for key in KEYS[1:4]:
@@ -198,7 +199,7 @@ async def test_what_was_given_up_is_taken_up_again_and_not_sent_twice(tmp_path: 
 
 async def test_many_at_once_queue_behind_the_limit_of_one_account(tmp_path: Path) -> None:
     async with opened(tmp_path, PoolLimits(signer_txs=3)) as layer, running(layer.chain):
-        da = layer.client(ALICE)
+        da = SquareClient(layer, ALICE)
         placements = await asyncio.gather(*(da.submit(blob(100, number)) for number in range(12)))
         assert len(set(placements)) == 12
         assert (await layer.account(da.address)).sequence == 12
@@ -207,7 +208,7 @@ async def test_many_at_once_queue_behind_the_limit_of_one_account(tmp_path: Path
 async def test_the_market_is_the_same_after_a_restart(tmp_path: Path) -> None:
     async with opened(tmp_path) as layer:
         async with running(layer.chain):
-            await asyncio.gather(*(layer.client(key).submit(blob(40_000, n)) for n, key in enumerate(KEYS[:4])))
+            await asyncio.gather(*(SquareClient(layer, key).submit(blob(40_000, n)) for n, key in enumerate(KEYS[:4])))
         market = await layer.market()
     async with opened(tmp_path) as layer:
         again = await layer.market()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dougong.availability import SquareApplication, SquareLayer
+from dougong.availability.chain.client import SquareClient
 from dougong.consensus import Genesis, Solo, SoloOptions
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
 from dougong.testing.consensus import running
@@ -26,13 +27,13 @@ async def test_a_chain_without_empty_blocks_comes_to_rest(tmp_path: Path) -> Non
     async with running(chain):
         layer = SquareLayer(chain, app)
         await chain.wait_for_height(1)
-        placed = await layer.client(ALICE).submit(Blob(Namespace.user(b"alpha"), b"data"))
+        placed = await SquareClient(layer, ALICE).submit(Blob(Namespace.user(b"alpha"), b"data"))
         rest = placed.height + 1
         await chain.wait_for_height(rest)  # commits to what the blob changed
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(chain.wait_for_height(rest + 1), 0.3)
         status = await chain.status()
-        again = await layer.client(ALICE).submit(Blob(Namespace.user(b"alpha"), b"more"))
+        again = await SquareClient(layer, ALICE).submit(Blob(Namespace.user(b"alpha"), b"more"))
         assert again.height == rest + 1, "it slept, and wakes for a blob"
         assert (await chain.status()).app_hash != status.app_hash
     await chain.close()

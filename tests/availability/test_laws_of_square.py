@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dougong.availability
 from dougong.availability.chain.app import SquareApplication
+from dougong.availability.chain.client import SquareClient
 from dougong.availability.chain.layer import SquareLayer
 from dougong.availability.square.shares import CONTINUATION_BYTES, FIRST_BYTES
 from dougong.consensus import Genesis, Solo, SoloOptions
@@ -33,7 +34,7 @@ async def test_the_square_layer_keeps_the_law(tmp_path: Path) -> None:
         try:
             layer = SquareLayer(chain, app)
             async with running(layer.chain):
-                yield layer.client(Secp256k1Key(b"\1" * 32))
+                yield SquareClient(layer, Secp256k1Key(b"\1" * 32))
         finally:
             await chain.close()
             await app.close()

@@ -12,6 +12,7 @@ import pytest
 
 from dougong.availability.chain.app import SquareApplication
 from dougong.availability.chain.blob_tx import account_address, make_blob_tx
+from dougong.availability.chain.client import SquareClient
 from dougong.availability.chain.layer import SquareLayer
 from dougong.availability.square.proofs import verify_blob_proof, verify_cell, verify_namespace_data, verify_share_proof
 from dougong.availability.square.wire import decode_blob_tx
@@ -51,7 +52,7 @@ async def live(folder: Path) -> AsyncIterator[SquareLayer]:
 
 async def test_what_is_submitted_is_proven_from_the_genesis_document(tmp_path: Path) -> None:
     async with live(tmp_path) as layer:
-        da = layer.client(ALICE)
+        da = SquareClient(layer, ALICE)
         blob = Blob(ALPHA, bytes(range(256)) * 9, 1, da.address)
         placement = await da.submit(blob)
         light = LightClient(Genesis.parse(GENESIS.raw), layer.signed_header)
@@ -77,7 +78,7 @@ async def test_what_is_submitted_is_proven_from_the_genesis_document(tmp_path: P
 
 async def test_one_account_submits_much_at_once(tmp_path: Path) -> None:
     async with live(tmp_path) as layer:
-        da, other = layer.client(ALICE), layer.client(BOB)
+        da, other = SquareClient(layer, ALICE), SquareClient(layer, BOB)
         blobs = [Blob(ALPHA if number % 2 else BETA, number.to_bytes(2) * (1 + 97 * number)) for number in range(40)]
         placements = await asyncio.gather(*(client.submit(blob) for blob in blobs for client in (da, other)))
         assert len(set(placements)) == 80
@@ -88,7 +89,7 @@ async def test_one_account_submits_much_at_once(tmp_path: Path) -> None:
 
 async def test_two_clients_of_one_account_do_not_lose_a_blob(tmp_path: Path) -> None:
     async with live(tmp_path) as layer:
-        clients = [layer.client(ALICE) for _ in range(4)]
+        clients = [SquareClient(layer, ALICE) for _ in range(4)]
         blobs = [Blob(ALPHA, b"blob %d" % number) for number in range(20)]
         placements = await asyncio.gather(*(clients[number % 4].submit(blob) for number, blob in enumerate(blobs)))
         assert len(set(placements)) == 20
@@ -102,7 +103,7 @@ async def test_a_blob_accepted_before_a_restart_is_published_once_after_it(tmp_p
     async with opened(tmp_path) as layer:
         assert (await layer.broadcast(raw)).accepted
     async with opened(tmp_path) as layer:
-        da = layer.client(ALICE)
+        da = SquareClient(layer, ALICE)
         again = asyncio.create_task(da.publish(blobs))
         while await asyncio.sleep(0.001, not da._bidder._flying):
             pass
@@ -149,7 +150,7 @@ async def test_a_spent_sequence_is_in_a_block_that_can_be_read(tmp_path: Path) -
 
     app.look = look
     async with running(chain):
-        placements = [await layer.client(ALICE).submit(Blob(ALPHA, b"blob %d" % number)) for number in range(5)]
+        placements = [await SquareClient(layer, ALICE).submit(Blob(ALPHA, b"blob %d" % number)) for number in range(5)]
         await asyncio.gather(*app.looks)
     for spent, latest in seen:
         assert spent <= sum(placement.height <= latest for placement in placements)
@@ -160,7 +161,7 @@ async def test_a_spent_sequence_is_in_a_block_that_can_be_read(tmp_path: Path) -
 
 async def test_what_cannot_be_published_is_refused_at_once(tmp_path: Path) -> None:
     async with live(tmp_path) as layer:
-        da = layer.client(ALICE)
+        da = SquareClient(layer, ALICE)
         with pytest.raises(InvalidBlob):
             await da.submit(Blob(ALPHA, b""))
         with pytest.raises(InvalidBlob, match="fit"):

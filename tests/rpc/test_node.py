@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from dougong.availability.chain.app import SquareApplication
 from dougong.availability.chain.blob_tx import account_address, make_blob_tx
+from dougong.availability.chain.client import SquareClient
 from dougong.availability.chain.layer import SquareLayer
 from dougong.availability.square.proofs import verify_cell, verify_header, verify_namespace_data, verify_share_proof
 from dougong.consensus.genesis import Genesis
@@ -54,7 +55,7 @@ async def serving(folder: Path) -> AsyncIterator[World]:
     server.mount("square", consensus_methods(genesis.raw, chain).include(availability_methods(layer, chain)), chain_health(chain))
     tasks = [asyncio.create_task(work) for work in (server.run(), chain.run())]
     try:
-        yield World(layer, genesis, server.url("square"), await layer.client(BATCHER).submit(BLOB))
+        yield World(layer, genesis, server.url("square"), await SquareClient(layer, BATCHER).submit(BLOB))
     finally:
         for task in tasks:
             task.cancel()

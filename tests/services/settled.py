@@ -141,7 +141,7 @@ class World:
         await self.rpc.call("evm_mine")
 
     def da(self, key: Secp256k1Key) -> SquareClient:
-        return self.layer.client(key)
+        return SquareClient(self.layer, key)
 
     def source(self, settlement: SettlementClient | None = None, da: DataAvailability | None = None) -> SettledSource:
         return SettledSource(
@@ -196,7 +196,7 @@ async def settled_world(folder: Path, *, window: int = 0, own_chain: bool = Fals
         rollup_id = await SettlementClient(rpc, settlement, deployer).register(config)
         store = Store(folder / "attestor", ATTESTOR_TABLES)
         stack.callback(store.close)
-        service = AttestorService(Attestor(store, ATTESTOR, DA_GENESIS.hash), layer.client(ATTESTOR), poll_s=0.02)
+        service = AttestorService(Attestor(store, ATTESTOR, DA_GENESIS.hash), SquareClient(layer, ATTESTOR), poll_s=0.02)
         relayer = Relayer(
             AttestationsClient(rpc, attestations, await Transactor.connect(rpc, RELAYER)),
             attestors,
@@ -319,7 +319,7 @@ async def settled_rollup(
 
 
 async def sovereign_rollup(layer: SquareLayer, folder: Path, *, crash: CrashAt | None = None) -> Rollup:
-    da = layer.client(SEQUENCER)
+    da = SquareClient(layer, SEQUENCER)
     source = SovereignSource(da, da_id=DA_GENESIS.hash, namespace=NAMESPACE, sequencer=da.address)
     return await rollup_up(folder, da, source, signer=da.address, crash=crash)
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from dougong.availability import SquareApplication, SquareLayer
+from dougong.availability.chain.client import SquareClient
 from dougong.availability.square.archive import SquareArchive
 from dougong.availability.square.proofs import verify_cell, verify_header, verify_namespace_data
 from dougong.consensus import Genesis, LightClient, Solo, SoloOptions
@@ -67,7 +68,7 @@ async def opened(folder: Path) -> AsyncIterator[Node]:
 
 async def publish(node: Node, blobs: int) -> dict[int, bytes]:
     """height -> data, of blobs that were published one after the other."""
-    da = node.layer.client(ALICE)
+    da = SquareClient(node.layer, ALICE)
     draw = random.Random(blobs)
     published = {}
     for _ in range(blobs):
@@ -274,7 +275,7 @@ class InHand:
 async def test_a_batch_that_was_on_its_way_longer_than_the_window_is_sent_again(tmp_path: Path) -> None:
     batch = InHand(BatchRecord(0, 1, 1, bytes(32), bytes(32), 0, bytes(32), BatchState.SUBMITTING, from_height=1))
     async with opened(tmp_path) as node, running(node.chain):
-        da = node.layer.client(ALICE)
+        da = SquareClient(node.layer, ALICE)
         publishing = SubmitThenFix(da, ALPHA, da.address, fix=None)
         first = (await publishing.publish(batch))["placement"]
         assert (await publishing.publish(batch))["placement"] == first, "what was sent is found"

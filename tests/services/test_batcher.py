@@ -149,8 +149,8 @@ async def test_the_same_blob_published_twice_changes_nothing(tmp_path: Path) -> 
         assert record is not None
         await rollup.batcher.publish(record)
         await rollup.batcher.fix_next()
-        again = (await layer.client(ALICE).blobs(rollup.follower.position.da_height, NAMESPACE)).blobs
-        await layer.client(SEQUENCER).submit(again[0].blob)
+        again = (await SquareClient(layer, ALICE).blobs(rollup.follower.position.da_height, NAMESPACE)).blobs
+        await SquareClient(layer, SEQUENCER).submit(again[0].blob)
         await make_blocks(rollup, 2, 2)
         head = rollup.chain.latest
         await rollup.batcher.fix_next()

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 import dougong.availability
+from dougong.availability.chain.client import SquareClient
 from dougong.availability.chain.layer import SquareLayer
 from dougong.availability.square.shares import CONTINUATION_BYTES, FIRST_BYTES
 from dougong.errors import Divergence, InvalidHeader, InvalidProof
@@ -53,7 +54,7 @@ async def chain_with_blobs(folder: Path, count: int = 3) -> AsyncIterator[tuple[
     async with data_chain(folder / "da") as layer, serving() as server:
         node = Tampering(layer)
         url = mount_square(server, layer, node)
-        da = layer.client(USER)
+        da = SquareClient(layer, USER)
         for number in range(count):
             await da.submit(Blob(NAMESPACE, bytes([number + 1]) * 3_000, 1, da.address))
         yield layer, node, url, server
@@ -75,7 +76,7 @@ async def test_every_block_is_checked_and_sampled_from_the_genesis_hash(tmp_path
         again = await LightNode.open(tmp_path / "light", client, DA_GENESIS.hash, EAGER)
         assert (again.height, again.report().history_root) == (height, report.history_root)
         assert again.report().bytes_received == report.bytes_received
-        await layer.client(USER).submit(Blob(NAMESPACE, b"later"))
+        await SquareClient(layer, USER).submit(Blob(NAMESPACE, b"later"))
         assert await again.catch_up() > height
         await again.close()
 

@@ -181,7 +181,7 @@ async def test_a_sovereign_rollup_is_followed_from_its_namespace_alone(tmp_path:
     async with data_chain(tmp_path / "da") as layer, serving() as server:
         url = mount_square(server, layer)
         rollup = await sovereign_rollup(layer, tmp_path / "free")
-        stranger = layer.client(USER)
+        stranger = SquareClient(layer, USER)
         for nonce in (0, 2, 4):
             await make_blocks(rollup, nonce, 2)
             record = await rollup.batcher.close_batch(now=True)
@@ -190,7 +190,7 @@ async def test_a_sovereign_rollup_is_followed_from_its_namespace_alone(tmp_path:
             await stranger.submit(Blob(NAMESPACE, b"\x00not mine", 1, stranger.address))
             await stranger.submit(Blob(NAMESPACE, b"\x00unsigned"))
             await rollup.batcher.fix_next()
-        own = layer.client(SEQUENCER)
+        own = SquareClient(layer, SEQUENCER)
         await own.submit(Blob(NAMESPACE, b"\x00garbage, signed", 1, own.address))
         async with NodeClient(url) as client:
             square = await RemoteSquare.open(client, DA_GENESIS.hash)
@@ -227,7 +227,7 @@ async def test_a_follower_stopped_between_two_batches_of_a_block_takes_the_secon
             return await super().data(reference)
 
     async with data_chain(tmp_path / "da") as layer:
-        own = layer.client(SEQUENCER)
+        own = SquareClient(layer, SEQUENCER)
         await own.publish([Blob(NAMESPACE, b"\x00%d" % number, 1, own.address) for number in range(3)])
         await own.publish([Blob(NAMESPACE, b"\x00%d" % number, 1, own.address) for number in range(3, 5)])
         for number, blobs in enumerate([own, cast(SquareClient, Blobs(own))]):

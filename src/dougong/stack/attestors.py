@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from prometheus_client import CollectorRegistry
 
 from dougong.availability.chain.attestor import TABLES
+from dougong.availability.chain.client import SquareClient
 from dougong.availability.chain.layer import SquareLayer
 from dougong.net.node import NodeClient
 from dougong.services.attesting import AttestorService
@@ -59,7 +60,7 @@ async def _open(
     opened.callback(store.close)
     key = context.keys.account(f"{role}.{name}")
     attestor = await in_thread(part.attestor, store, key, da_id)
-    da: SquareSource = layer.client(key)
+    da: SquareSource = SquareClient(layer, key)
     if part.remote:
         seen = await in_thread(Store, home / "seen", (*REMOTE_TABLES, *FRAUD_TABLES))
         opened.callback(seen.close)

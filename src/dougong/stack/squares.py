@@ -140,7 +140,7 @@ class Square:
 
     def client(self, role: str) -> SquareClient:
         """The layer for one account. One client a role: it counts the account's sequence."""
-        return self.layer.client(self._context.keys.account(role))
+        return SquareClient(self.layer, self._context.keys.account(role))
 
     def floors(self) -> tuple[Floor, ...]:
         """What a pruning must ask."""
@@ -256,7 +256,7 @@ def _celestia(context: Context, name: str, config: SquareAvailability, layer: Sq
     """celestia-node's API before the chain, if stack.toml wants it. Raises `ConfigError` if its port is taken."""
     if config.celestia_api is None:
         return None
-    account = layer.client(context.keys.account(f"celestia.{name}"))
+    account = SquareClient(layer, context.keys.account(f"celestia.{name}"))
     without_token = allowed_by_level("read") if config.celestia_auth == "writes" else NO_TOKEN
     api = CelestiaApi(
         layer, account, context.keys.secret(token_role(name)), without_token=without_token, proxies=context.config.api.proxies

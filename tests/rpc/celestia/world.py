@@ -98,7 +98,7 @@ async def running(
     app = await SquareApplication.open(folder / "app")
     chain = await Solo.open(folder / "chain", genesis, VALIDATOR, app, SoloOptions(block_time=block_time))
     layer = SquareLayer(chain, app)
-    client = layer.client(ACCOUNT)
+    client = SquareClient(layer, ACCOUNT)
     api = CelestiaApi(layer, client, SECRET, limits=limits, without_token=without_token)
     server = CelestiaServer.bind("127.0.0.1", 0, api)
     tasks = [asyncio.create_task(server.run()), asyncio.create_task(chain.run())]

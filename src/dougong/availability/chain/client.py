@@ -1,20 +1,17 @@
 """A DA chain in this process as `DataAvailability`, for one account.
 
-da = layer.client(key)
+da = SquareClient(layer, key)
 placement = await da.submit(Blob(namespace, data))
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from dougong.availability.chain.bidding import Bidder, BidPolicy, Published
+from dougong.availability.chain.layer import SquareLayer
 from dougong.crypto.keys import Secp256k1Key
 from dougong.types import Blob, Namespace, Placement, Quote, ShareProof, SquareCell, SquareHeader, SquareNamespaceData
-
-if TYPE_CHECKING:
-    from dougong.availability.chain.layer import SquareLayer
 
 __all__ = ["Published", "SquareClient"]
 

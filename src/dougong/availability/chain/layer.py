@@ -1,7 +1,7 @@
 """The DA layer in this process: a chain that orders a `SquareApplication`, and everything that a node of it serves.
 
     layer = SquareLayer(chain, app)
-    da = layer.client(key)                          # DataAvailability, whose blobs `key` signs and pays for
+    da = SquareClient(layer, key)                          # DataAvailability, whose blobs `key` signs and pays for
     placement = await da.submit(Blob(namespace, data))
     signed = await layer.signed_header(placement.height)
     proof = await layer.data_root_proof(placement.height)       # from signed's data_hash to the data root
@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from dougong.availability.chain.app import SquareApplication
-from dougong.availability.chain.bidding import BidPolicy, Published
+from dougong.availability.chain.bidding import Published
 from dougong.availability.chain.blob_tx import BLOB_TX_BYTES
-from dougong.availability.chain.client import SquareClient
 from dougong.availability.chain.cosmos_tx import DENOM
 from dougong.availability.chain.fees import base_cost, bytes_used, gas_needed
 from dougong.availability.chain.params import SquareParams
@@ -35,7 +34,6 @@ from dougong.codec.protobuf import Reader
 from dougong.codec.timestamp import decode_time
 from dougong.crypto import merkle
 from dougong.crypto.hashing import sha256
-from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import Divergence, InvalidBlob, InvalidInput, StoreCorrupt
 from dougong.interfaces import Consensus
 from dougong.types import (
@@ -91,10 +89,6 @@ class SquareLayer:
     @property
     def params(self) -> SquareParams:
         return self.app.params
-
-    def client(self, key: Secp256k1Key, policy: BidPolicy | None = None) -> SquareClient:
-        """The layer as `DataAvailability` for one account."""
-        return SquareClient(self, key, policy)
 
     async def latest(self) -> int:
         return (await self.chain.status()).height
