@@ -1,7 +1,7 @@
 """A Celestia network as a DA layer of a stack: the node that is asked, and the headers that are trusted.
 
     layer = await open_celestia(context, "celestia", closing)
-    da = SquareClient(layer, "sequencer.free")                 # DataAvailability; the node signs and pays
+    da = layer.client("sequencer.free")                 # DataAvailability; the node signs and pays
 
 The network is not ours: nothing of it is kept but verified headers. Settlement needs attestations of a chain's history from its
 first block on, which nobody makes of Celestia here, so the rollups on it are sovereign.

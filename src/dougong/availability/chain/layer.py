@@ -1,7 +1,7 @@
 """The DA layer in this process: a chain that orders a `SquareApplication`, and everything that a node of it serves.
 
     layer = SquareLayer(chain, app)
-    da = SquareClient(layer, key)                          # DataAvailability, whose blobs `key` signs and pays for
+    da = SquareClient(layer, key)                   # DataAvailability, whose blobs `key` signs and pays for
     placement = await da.submit(Blob(namespace, data))
     signed = await layer.signed_header(placement.height)
     proof = await layer.data_root_proof(placement.height)       # from signed's data_hash to the data root
