@@ -23,9 +23,10 @@ def auth(level: str, stack: Path | None, chain: str | None, seconds: int) -> Non
     if chain is None and len(served) == 1:
         chain = served[0]
     if chain is None or chain not in served:
+        remedy = "set celestia_api in its table of stack.toml" if stack else "name the stack.toml that sets celestia_api"
         raise ConfigError(
             "no DA chain with a Celestia API was named" if chain is None else f"{chain} has no Celestia API",
-            remedy=f"name one with --chain: {', '.join(served)}" if served else "set celestia_api in its table of stack.toml",
+            remedy=f"name one with --chain: {', '.join(served)}" if served else remedy,
         )
     keys = Keyring.open(Disk(config.data_dir).keys, dev=config.dev)
     print(make_token(keys.secret(token_role(chain)), level, seconds=seconds))
