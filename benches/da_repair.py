@@ -13,7 +13,7 @@ from benches._rsmt2d import NAME, Best, Peer, peer, timed
 from benches.core_extend import SHARE_BYTES, original
 from dougong._native import ExtendedSquare, repair_square
 
-ROUNDS = {128: 8, 256: 4, 512: 2}
+ROUNDS = {128: 10, 256: 5, 512: 3}
 
 
 def given(what: str, k: int) -> bytearray:

@@ -1,9 +1,11 @@
-//! Memory for squares: cells and then their leaf digests, in huge pages where the system has them, and used again.
+//! Memory for squares: cells, their leaf digests, and the namespaces of the original ones, in huge pages where the system has them,
+//! and used again.
 //!
 //! A square is mostly first touches of memory, and the system clears pages before it gives them: a third of the time to extend a big
 //! one. So the memory of the last square dropped is kept for the next of its size; the system may take the pages back any time.
 
 use crate::SHARE;
+use crate::nmt::Padded;
 use memmap2::{MmapMut, MmapOptions};
 use std::sync::Mutex;
 
@@ -16,16 +18,24 @@ static SPARE: Mutex<Option<MmapMut>> = Mutex::new(None);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// Room for so many cells and digests. What it holds at first is whatever was there before.
+/// Room for an extended square. What it holds at first is whatever was there before.
 #[derive(Debug)]
 pub struct Memory {
     map: Option<MmapMut>,
+    /// How many cells.
     count: usize,
+}
+
+/// The parts of it: what belongs to each cell, row by row, and the namespace of each cell of the original quadrant, row by row.
+pub struct Parts<'m> {
+    pub cells: &'m mut [u8],
+    pub digests: &'m mut [[u8; DIGEST]],
+    pub own: &'m mut [Padded],
 }
 
 impl Memory {
     pub fn new(count: usize) -> Result<Self, Full> {
-        let bytes = count * (SHARE + DIGEST);
+        let bytes = count * (SHARE + DIGEST) + count / 4 * size_of::<Padded>();
         let spare = SPARE.lock().ok().and_then(|mut spare| spare.take());
         let map = match spare {
             Some(map) if map.len() == bytes => map,
@@ -46,13 +56,23 @@ impl Memory {
     }
 
     pub fn digests(&self) -> &[[u8; DIGEST]] {
-        self.bytes()[self.count * SHARE..].as_chunks().0
+        let (digests, _) = self.bytes()[self.count * SHARE..].as_chunks();
+        &digests[..self.count]
     }
 
-    pub fn split_mut(&mut self) -> (&mut [u8], &mut [[u8; DIGEST]]) {
+    pub fn own(&self) -> &[Padded] {
+        self.bytes()[self.count * (SHARE + DIGEST)..].as_chunks().0
+    }
+
+    pub fn parts(&mut self) -> Parts<'_> {
         let bytes = self.map.as_deref_mut().unwrap_or(&mut []);
-        let (cells, digests) = bytes.split_at_mut(self.count * SHARE);
-        (cells, digests.as_chunks_mut().0)
+        let (cells, rest) = bytes.split_at_mut(self.count * SHARE);
+        let (digests, own) = rest.as_chunks_mut().0.split_at_mut(self.count);
+        Parts {
+            cells,
+            digests,
+            own,
+        }
     }
 }
 

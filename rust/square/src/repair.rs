@@ -99,7 +99,7 @@ impl Crossword {
     /// Copies what is given of some rows to its place.
     fn take(&mut self, given: &[Option<&[u8]>], rows: Range<usize>) {
         let width = 2 * self.k;
-        let (cells, _) = self.memory.split_mut();
+        let cells = self.memory.parts().cells;
         cells[rows.start * width * SHARE..rows.end * width * SHARE]
             .par_chunks_exact_mut(width * SHARE)
             .zip(given[rows.start * width..].par_chunks_exact(width))
@@ -163,7 +163,7 @@ impl Crossword {
             })
             .collect();
         let known = &self.known[axis as usize];
-        split(k, self.memory.split_mut().0, axis, &chosen)
+        split(k, self.memory.parts().cells, axis, &chosen)
             .into_par_iter()
             .zip(&chosen)
             .for_each_init(Work::default, |work, (mut shards, index)| {
@@ -197,7 +197,7 @@ impl Crossword {
                 if let Some((&index, _)) = bad {
                     return self.evidence(axis, index, &done[1 - axis as usize]);
                 }
-                let cells = self.memory.split_mut().0;
+                let cells = self.memory.parts().cells;
                 for (axis, shares) in split(self.k, cells, axis, &chosen)
                     .iter_mut()
                     .zip(solved.iter().flatten())

@@ -1,7 +1,7 @@
 //! The extended square: k x k shares, twice extended, with the roots of all its rows and columns.
 
 use crate::leopard::{Code, Work};
-use crate::memory::{Full, Memory};
+use crate::memory::{Full, Memory, Parts};
 use crate::nmt::{self, Level, Namespace, NamespaceProof, Node, Padded, Tree};
 use crate::{MAX_SQUARE_SIZE, SHARE};
 use rayon::prelude::*;
@@ -88,10 +88,13 @@ impl ExtendedSquare {
         fill: impl Fn(usize, &mut [u8]) + Sync,
     ) -> Result<Self, SquareError> {
         let (code, half) = (code(k), k * SHARE);
-        let (cells, digests) = memory.split_mut();
+        let Parts {
+            cells,
+            digests,
+            own,
+        } = memory.parts();
         let (top, bottom) = cells.split_at_mut(2 * k * half);
         let (top_digests, bottom_digests) = digests.split_at_mut(2 * k * k);
-        let mut own = vec![[0; 32]; k * k];
 
         let mut row_roots = top
             .par_chunks_exact_mut(2 * half)
@@ -145,7 +148,7 @@ impl ExtendedSquare {
                         .expect("parity rows have one namespace")
                 }),
         );
-        let column_roots = column_roots(k, &own, memory.digests())?;
+        let column_roots = column_roots(k, memory.own(), memory.digests())?;
         Ok(Self::assemble(k, memory, row_roots, column_roots))
     }
 
@@ -156,8 +159,11 @@ impl ExtendedSquare {
             return Err(SquareError::Shape(given.len()));
         }
         let mut memory = Memory::new(4 * k * k)?;
-        let mut own = vec![[0; 32]; k * k];
-        let (cells, digests) = memory.split_mut();
+        let Parts {
+            cells,
+            digests,
+            own,
+        } = memory.parts();
         cells.copy_from_slice(given);
         let mut rows: Vec<&mut [Padded]> = own.chunks_exact_mut(k).collect();
         rows.resize_with(2 * k, || &mut []);
@@ -172,7 +178,7 @@ impl ExtendedSquare {
                     .map_err(|_| SquareError::Unordered(Axis::Row, row))
             })
             .collect::<Result<Vec<Node>, SquareError>>()?;
-        let column_roots = column_roots(k, &own, memory.digests())?;
+        let column_roots = column_roots(k, memory.own(), memory.digests())?;
         Ok(Self::assemble(k, memory, row_roots, column_roots))
     }
 
@@ -307,25 +313,20 @@ fn column_roots(k: usize, own: &[Padded], digests: &[[u8; 32]]) -> Result<Vec<No
             let (level, columns): &mut (Level, Vec<Column>) = tools;
             columns.resize_with(together, Column::default);
             let first = group * together;
+            let original = if first < k { k } else { 0 };
             for column in columns.iter_mut() {
-                column.own.clear();
-                column.digests.clear();
+                column.own.resize(original, [0; 32]);
+                column.digests.resize(2 * k, [0; 32]);
             }
-            if first < k {
-                for row in own.chunks_exact(k) {
-                    let row = &row[first..][..together];
-                    columns
-                        .iter_mut()
-                        .zip(row)
-                        .for_each(|(column, n)| column.own.push(*n));
+            for (at, row) in own.chunks_exact(k).enumerate().take(original) {
+                for (column, namespace) in columns.iter_mut().zip(&row[first..]) {
+                    column.own[at] = *namespace;
                 }
             }
-            for row in digests.chunks_exact(2 * k) {
-                let row = &row[first..][..together];
-                columns
-                    .iter_mut()
-                    .zip(row)
-                    .for_each(|(column, d)| column.digests.push(*d));
+            for (at, row) in digests.chunks_exact(2 * k).enumerate() {
+                for (column, digest) in columns.iter_mut().zip(&row[first..]) {
+                    column.digests[at] = *digest;
+                }
             }
             let roots = columns.iter().enumerate().map(|(at, column)| {
                 level.leaves(&column.own, &column.digests);

@@ -157,14 +157,14 @@ mod x86 {
     #[target_feature(enable = "gfni,avx512f,avx512bw")]
     fn matrices<const WIDE: bool>(factor: &Factor) -> [__m512i; 2] {
         const HIGH: __mmask8 = 0b1111_0000;
-        let m = factor.matrices.map(|matrix| matrix as i64);
-        let straight = _mm512_set1_epi64(m[0]);
+        let [m0, m1, m2, m3] = factor.matrices;
+        let straight = _mm512_set1_epi64(m0 as i64);
         if !WIDE {
             return [straight, straight];
         }
         [
-            _mm512_mask_set1_epi64(straight, HIGH, m[3]),
-            _mm512_mask_set1_epi64(_mm512_set1_epi64(m[2]), HIGH, m[1]),
+            _mm512_mask_set1_epi64(straight, HIGH, m3 as i64),
+            _mm512_mask_set1_epi64(_mm512_set1_epi64(m2 as i64), HIGH, m1 as i64),
         ]
     }
 
@@ -214,15 +214,17 @@ mod x86 {
                 let first = matrices::<WIDE>(&low[2 * index]);
                 let second = matrices::<WIDE>(&low[2 * index + 1]);
                 let both = matrices::<WIDE>(&high[index]);
-                for lines in quarters(group) {
-                    let [mut a, mut b, mut c, mut d] = lines.each_ref().map(|line| load(line));
+                for [a_line, b_line, c_line, d_line] in quarters(group) {
+                    let (mut a, mut b) = (load(a_line), load(b_line));
+                    let (mut c, mut d) = (load(c_line), load(d_line));
                     inverse_one::<WIDE>(&mut a, &mut b, first);
                     inverse_one::<WIDE>(&mut c, &mut d, second);
                     inverse_one::<WIDE>(&mut a, &mut c, both);
                     inverse_one::<WIDE>(&mut b, &mut d, both);
-                    for (line, value) in lines.into_iter().zip([a, b, c, d]) {
-                        store(line, value);
-                    }
+                    store(a_line, a);
+                    store(b_line, b);
+                    store(c_line, c);
+                    store(d_line, d);
                 }
             }
         }
@@ -262,15 +264,17 @@ mod x86 {
                 let first = matrices::<WIDE>(&low[2 * index]);
                 let second = matrices::<WIDE>(&low[2 * index + 1]);
                 let both = matrices::<WIDE>(&high[index]);
-                for lines in quarters(group) {
-                    let [mut a, mut b, mut c, mut d] = lines.each_ref().map(|line| load(line));
+                for [a_line, b_line, c_line, d_line] in quarters(group) {
+                    let (mut a, mut b) = (load(a_line), load(b_line));
+                    let (mut c, mut d) = (load(c_line), load(d_line));
                     forward_one::<WIDE>(&mut a, &mut c, both);
                     forward_one::<WIDE>(&mut b, &mut d, both);
                     forward_one::<WIDE>(&mut a, &mut b, first);
                     forward_one::<WIDE>(&mut c, &mut d, second);
-                    for (line, value) in lines.into_iter().zip([a, b, c, d]) {
-                        store(line, value);
-                    }
+                    store(a_line, a);
+                    store(b_line, b);
+                    store(c_line, c);
+                    store(d_line, d);
                 }
             }
         }
