@@ -42,10 +42,18 @@ GENESIS = Genesis.create(
 )
 
 
+FREE = Genesis.create(
+    "free-1",
+    1_767_323_045_000_000_000,
+    [Validator(VALIDATOR.public_key, 10)],
+    app_state={"max_square_size": 8, "min_base_fee": 0},
+)
+
+
 @asynccontextmanager
-async def opened(folder: Path, limits: PoolLimits | None = None) -> AsyncIterator[SquareLayer]:
+async def opened(folder: Path, limits: PoolLimits | None = None, genesis: Genesis = GENESIS) -> AsyncIterator[SquareLayer]:
     app = await SquareApplication.open(folder / "app", pool=limits)
-    chain = await Solo.open(folder / "chain", GENESIS, VALIDATOR, app, SoloOptions(block_time=0.02))
+    chain = await Solo.open(folder / "chain", genesis, VALIDATOR, app, SoloOptions(block_time=0.02))
     try:
         yield SquareLayer(chain, app)
     finally:
@@ -214,3 +222,15 @@ async def test_the_market_is_the_same_after_a_restart(tmp_path: Path) -> None:
         again = await layer.market()
         assert (again.base_fee, again.supply) == (market.base_fee, market.supply)
         assert again.supply == sum(layer.app.balance(account_address(key.public_key)) for key in KEYS) < 4 * UTIA
+
+
+async def test_where_nothing_is_charged_large_blobs_wait_their_turn(tmp_path: Path) -> None:
+    async with opened(tmp_path, genesis=FREE) as layer:
+        senders = [SquareClient(layer, key) for key in KEYS]
+        wanted = [blob(40 * 480, mark) for mark in range(10)]  # one fills most of a square
+        submits = [asyncio.create_task(senders[mark % 5].submit(one)) for mark, one in enumerate(wanted)]
+        await asyncio.sleep(0)
+        async with running(layer.chain):
+            placements = await asyncio.gather(*submits)
+            assert len({placement.height for placement in placements}) == len(wanted)
+            assert [await published(layer, one) for one in wanted] == [1] * len(wanted)

@@ -254,7 +254,7 @@ class Bidder:
         for _ in range(_TRIES):
             fee = max(asked, least)
             if waits and fee > want.limit:
-                if asked > want.limit:
+                if asked > want.limit > 0:  # who may pay nothing, where nothing is charged, waits its turn
                     raise _too_little(asked, want.limit)
                 return  # it can do no better, and what it bid is enough by the node's word
             verdict = await self._offer(flight, min(fee, want.limit), want)
