@@ -102,3 +102,10 @@ def test_the_parts_of_a_room_know_only_those_below(path: Path) -> None:
     for name in imported_names(ast.parse(path.read_text())):
         other = name.split(".")[2] if name.startswith(f"dougong.{room}.") else part
         assert other == part or other not in known or other in known[part], f"{room}/{part}/{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_cancellation_is_lost(path: Path) -> None:
+    """`asyncio.wait_for` of Python 3.11 forgets that it was cancelled when what it waits for is done at that moment: a service in
+    a loop then never stops. `asyncio.timeout` does not."""
+    assert "asyncio.wait_for(" not in path.read_text()

@@ -105,7 +105,8 @@ class ArchiveService:
             self._m_last.set(self._archive.last)
             if not pruned:
                 try:
-                    await asyncio.wait_for(self._chain.wait_for_height(self._archive.last + 1), self._idle_s)
+                    async with asyncio.timeout(self._idle_s):
+                        await self._chain.wait_for_height(self._archive.last + 1)
                 except TimeoutError:
                     continue
 

@@ -55,7 +55,8 @@ async def check_consensus(make: MakeConsensus, folder: Path) -> None:
         late = b"late=1"
         assert (await chain.broadcast(late)).accepted
     async with make(folder) as chain, running(chain):
-        assert await asyncio.wait_for(find(chain, late), 30), "an accepted transaction survives a restart before any block"
+        async with asyncio.timeout(30):
+            assert await find(chain, late), "an accepted transaction survives a restart before any block"
 
 
 async def _check_blocks(chain: Consensus) -> None:
@@ -87,7 +88,8 @@ async def _check_ordering(chain: Consensus) -> list[Block]:
     height = start
     while len(found) < len(txs):
         height += 1
-        await asyncio.wait_for(chain.wait_for_height(height), 30)
+        async with asyncio.timeout(30):
+            await chain.wait_for_height(height)
         found += (await chain.block(height)).txs
     assert sorted(found) == sorted(txs), "every accepted transaction is in exactly one block, and nothing else is"
     assert not (await chain.broadcast(txs[0])).accepted, "the application sees the state after its last block"

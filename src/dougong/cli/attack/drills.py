@@ -192,7 +192,8 @@ async def _full_node(drill: Drill, attack: Attack, scene: Scene, height: int) ->
     folder = scene.folder / "full-node"
     async with full_node(scene.stack.url, scene.trust, "rogue", folder, poll_s=0.1, log=scene.log) as node:
         try:
-            await asyncio.wait_for(node.run(), PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                await node.run()
         except BadBlock as error:
             header, _ = await scene.rogue.data_header(height)
             drill.saw(attack.proven and error.proof.height == height, "a full node proves it", **_sizes(error.proof, header))
@@ -232,7 +233,8 @@ async def _verifying_nodes(drill: Drill, attack: Attack, scene: Scene, height: i
     async with verifying_node(scene.stack.url, scene.trust, "beta", scene.folder / "verifying-beta") as node:
         why, convicted = "", False
         try:
-            await asyncio.wait_for(node.reach(tip), PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                await node.reach(tip)
         except (ChainRejected, Withheld, Unavailable) as error:
             why, convicted = str(error), isinstance(error, ChainRejected) and error.height == height
         derived = node.node.follower.position.index
@@ -246,7 +248,8 @@ async def _verifying_nodes(drill: Drill, attack: Attack, scene: Scene, height: i
         block = await scene.alpha.send()
         await scene.alpha.claimed(block)
         try:
-            await asyncio.wait_for(node.reach(block), PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                await node.reach(block)
         except (DougongError, TimeoutError) as error:
             drill.saw(False, f"alpha's verifying node goes on: {error}")
         drill.saw(True, "alpha's verifying node rebuilds what alpha's claims say", height=block)

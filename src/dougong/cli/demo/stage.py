@@ -60,7 +60,8 @@ class Process:
         if self.process.returncode is None:
             self.process.send_signal(2)
             try:
-                await asyncio.wait_for(self.process.wait(), STOP_S)
+                async with asyncio.timeout(STOP_S):
+                    await self.process.wait()
             except TimeoutError:
                 self.process.kill()
                 await self.process.wait()

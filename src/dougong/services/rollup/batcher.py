@@ -237,7 +237,8 @@ class Batcher:
             self._changed.clear()
             if not await self.fix_next():
                 try:
-                    await asyncio.wait_for(self._changed.wait(), self._config.unpaid_s if self.unpaid else self._config.poll_s)
+                    async with asyncio.timeout(self._config.unpaid_s if self.unpaid else self._config.poll_s):
+                        await self._changed.wait()
                 except TimeoutError:
                     continue
 
@@ -307,7 +308,8 @@ class Batcher:
             if len(self._published.records) >= self._config.max_in_flight:
                 limit = self._config.poll_s
         try:
-            await asyncio.wait_for(self._chain.wait_change(version), limit)
+            async with asyncio.timeout(limit):
+                await self._chain.wait_change(version)
         except TimeoutError:
             return
 

@@ -312,7 +312,8 @@ class Sequencer:
         if self._config.max_interval is not None:
             limit = max(0.0, self._config.max_interval - (self._clock() - self._last_block))
         try:
-            await asyncio.wait_for(self._work.wait(), limit)
+            async with asyncio.timeout(limit):
+                await self._work.wait()
         except TimeoutError:
             return
 
