@@ -67,6 +67,7 @@ lint: build
 	$(call need,go,install Go 1.25 or newer (https://go.dev/dl))
 	@test -z "$$(gofmt -l $(ORACLES) $(PEERS))" || { gofmt -d $(ORACLES) $(PEERS); exit 1; }
 	cd $(ORACLES) && go vet .
+	cd $(ORACLES)/client && go vet .
 	cd $(PEERS) && go vet .
 
 test: build engines oracles lint ## Every test and linter
