@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -157,6 +158,13 @@ async def test_a_remote_square_keeps_the_law(tmp_path: Path) -> None:
     await check_availability(make, dougong.availability, max_blob_bytes=largest)
 
 
+async def another_block(node: NodeClient) -> None:
+    """A header commits to the state after the block before it: what is in the last block is shown by the next one."""
+    height = (await node.status()).height
+    while await asyncio.sleep(0.01, (await node.status()).height == height):
+        pass
+
+
 @asynccontextmanager
 async def settled_and_watched(folder: Path, *, own_chain: bool) -> AsyncIterator[tuple[World, SettlementCheck, RollupCheck]]:
     async with settled_world(folder, own_chain=own_chain) as world:
@@ -173,6 +181,7 @@ async def settled_and_watched(folder: Path, *, own_chain: bool) -> AsyncIterator
             chain = None
             if own_chain:
                 chain = EmbeddedChain(NodeClient(world.server.url("base")), BASE_GENESIS.hash)
+                await another_block(chain.node)
             check = SettlementCheck(world.rpc, world.settlement, world.attestations, light, chain=chain)
             genesis_state = rollup.sequencer.evm.genesis_hash
             yield world, check, RollupCheck("alpha", world.rollup_id, genesis_state, "none")
