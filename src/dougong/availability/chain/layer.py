@@ -162,15 +162,13 @@ class SquareLayer:
 
     async def next_sequence(self, signer: bytes) -> int:
         """The account's next sequence as the blocks up to `latest` have it: those that wait are not counted."""
-        sequence = self.app.next_sequence(signer)
-        # The application is ahead of the chain for a moment: whoever sees a sequence spent must also see the block.
-        await self.chain.wait_for_height(self.app.seen_height)
-        return sequence
+        return (await self.account(signer)).sequence
 
     async def account(self, address: bytes) -> FeeAccount:
         """What an account has, as the blocks up to `latest` have it, and what it has waiting."""
         account = self.app.account(address)
-        await self.chain.wait_for_height(self.app.seen_height)  # as in `next_sequence`
+        # The application is ahead of the chain for a moment: whoever sees a sequence spent must also see the block.
+        await self.chain.wait_for_height(self.app.seen_height)
         return account
 
     async def market(self) -> BlobMarket:

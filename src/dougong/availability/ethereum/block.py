@@ -26,43 +26,13 @@ from dougong.availability.kzg.roots import block_data_root
 from dougong.codec import rlp
 from dougong.crypto.hashing import keccak256
 from dougong.errors import InvalidHeader, InvalidInput
+from dougong.net.header import header_fields
 from dougong.net.jsonrpc import data, quantity
 from dougong.types import BlobsHeader, BlobTransaction
 
 __all__ = ["EthereumBlock", "read_block"]
 
 BLOB_TX_TYPE = 3
-
-_HASH, _BYTES, _NUMBER = "hash", "bytes", "number"
-_READERS: dict[str, Callable[[object], rlp.Item]] = {_HASH: lambda value: data(value, 32), _BYTES: data, _NUMBER: quantity}
-
-# In the order of the header. What later forks appended is there or is not; what is there counts.
-_HEADER = (
-    ("parentHash", _HASH),
-    ("sha3Uncles", _HASH),
-    ("miner", _BYTES),
-    ("stateRoot", _HASH),
-    ("transactionsRoot", _HASH),
-    ("receiptsRoot", _HASH),
-    ("logsBloom", _BYTES),
-    ("difficulty", _NUMBER),
-    ("number", _NUMBER),
-    ("gasLimit", _NUMBER),
-    ("gasUsed", _NUMBER),
-    ("timestamp", _NUMBER),
-    ("extraData", _BYTES),
-    ("mixHash", _HASH),
-    ("nonce", _BYTES),
-)
-_LATER = (
-    ("baseFeePerGas", _NUMBER),
-    ("withdrawalsRoot", _HASH),
-    ("blobGasUsed", _NUMBER),
-    ("excessBlobGas", _NUMBER),
-    ("parentBeaconBlockRoot", _HASH),
-    ("requestsHash", _HASH),
-    ("blockAccessListHash", _HASH),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +69,7 @@ def read_block(answer: object) -> EthereumBlock:
 
 def _read_block(answer: dict[str, Any]) -> EthereumBlock:
     number, block_hash = quantity(answer.get("number")), data(answer.get("hash"), 32)
-    fields = [_READERS[kind](answer.get(name)) for name, kind in _HEADER]
-    fields += [_READERS[kind](answer[name]) for name, kind in _LATER if answer.get(name) is not None]
-    if keccak256(rlp.encode(fields)) != block_hash:
+    if keccak256(rlp.encode(header_fields(answer))) != block_hash:
         raise InvalidHeader(f"the header of block {number} does not hash to its block hash")
     listed = _values(answer, "transactions")
     raw = [encode_transaction(tx) for tx in listed]

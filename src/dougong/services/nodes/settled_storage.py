@@ -11,46 +11,20 @@ put together from JSON-RPC, hashes to that and holds the state root; the slots a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dougong._native import HeaderInfo, decode_header, verify_account_proof, verify_storage_proof
 from dougong.codec import rlp
 from dougong.consensus.light import LightClient
 from dougong.crypto.hashing import keccak256
-from dougong.errors import InvalidHeader, InvalidInput, InvalidProof
-from dougong.net.jsonrpc import JsonRpc, data, quantity
+from dougong.errors import InvalidHeader, InvalidProof
+from dougong.net.header import header_fields
+from dougong.net.jsonrpc import JsonRpc, data
 from dougong.net.node import NodeClient
 from dougong.services.nodes.remote import trusted_genesis
 
-__all__ = ["EmbeddedChain", "SettledStorage", "header_rlp"]
-
-# Ethereum's header fields in their order: name in JSON-RPC, size in bytes (0: a number, None: as it is). Yellow paper, 4.4;
-# EIP-1559, 4895, 4844, 4788, 7685.
-_HEADER_FIELDS: tuple[tuple[str, int | None], ...] = (
-    ("parentHash", 32),
-    ("sha3Uncles", 32),
-    ("miner", 20),
-    ("stateRoot", 32),
-    ("transactionsRoot", 32),
-    ("receiptsRoot", 32),
-    ("logsBloom", 256),
-    ("difficulty", 0),
-    ("number", 0),
-    ("gasLimit", 0),
-    ("gasUsed", 0),
-    ("timestamp", 0),
-    ("extraData", None),
-    ("mixHash", 32),
-    ("nonce", 8),
-    ("baseFeePerGas", 0),
-    ("withdrawalsRoot", 32),
-    ("blobGasUsed", 0),
-    ("excessBlobGas", 0),
-    ("parentBeaconBlockRoot", 32),
-    ("requestsHash", 32),
-)
+__all__ = ["EmbeddedChain", "SettledStorage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +52,7 @@ class SettledStorage:
             block = await self._rpc.call("eth_getBlockByHash", "0x" + block_hash.hex(), False)
         if not isinstance(block, dict):
             raise InvalidHeader(f"{self._rpc.url} does not have the block that its chain commits to")
-        raw = header_rlp(block)
+        raw = rlp.encode(header_fields(block))
         expected = data(block.get("hash"), 32) if block_hash is None else block_hash
         if keccak256(raw) != expected:
             raise InvalidHeader(f"{self._rpc.url} gave another header for the block {expected.hex()}")
@@ -108,16 +82,3 @@ class SettledStorage:
         if found is None:
             raise InvalidProof(f"there is no contract at {contract.hex()} in block {header.number}")
         return [verify_storage_proof(found[2], slot, proof) for slot, proof in zip(wanted, storage, strict=True)]
-
-
-def header_rlp(block: Mapping[str, Any]) -> bytes:
-    """A block header's RLP from its JSON-RPC form. Raises `InvalidInput`; whether it is the right one, its hash tells."""
-    fields: list[rlp.Item] = []
-    for name, size in _HEADER_FIELDS:
-        value = block.get(name)
-        if value is None:
-            break  # headers of earlier forks end earlier
-        fields.append(quantity(value) if size == 0 else data(value, size))
-    if len(fields) < 15:
-        raise InvalidInput("a block has too few fields for a header")
-    return rlp.encode(fields)
