@@ -107,7 +107,7 @@ async def test_no_blob_is_published_twice(tmp_path: Path) -> None:
         assert await decide(app, 1, chosen) == [0, 0]
         assert not await app.process_proposal(proposal(chosen))
         assert await decide(app, 2, chosen) == [0, 2]
-        assert app.next_sequence(account_address(ALICE.public_key)) == 1
+        assert app.account(account_address(ALICE.public_key)).sequence == 1
 
 
 async def test_what_does_not_fit_waits_and_holds_nobody_else_up(tmp_path: Path) -> None:
@@ -148,13 +148,13 @@ async def test_what_waits_has_no_gaps_and_no_doubles(tmp_path: Path) -> None:
         assert await accepts(txs[1], txs[0], txs[0], txs[2], txs[1], txs[1]) == [False, True, True, False, True, True]
         assert await accepts(tx(ALICE, 1, b"another")) == [False], "a sequence is for one transaction"
         assert await accepts(txs[2], txs[3], txs[4]) == [True] * 3
-        assert app.pending_sequence(signer) == 5
+        assert app.account(signer).next_sequence == 5
         await decide(app, 1, [bytes(32), txs[0]])
         assert await accepts(txs[5]) == [True]
         assert await accepts(txs[0], txs[1], txs[2], txs[5], recheck=True) == [False, True, True, True]
         await decide(app, 2, [bytes(32), tx(ALICE, 1, b"by another node")])
         assert await accepts(txs[1], txs[2], recheck=True) == [False, True]
-        assert app.pending_sequence(signer) == 6
+        assert app.account(signer).next_sequence == 6
 
 
 async def test_what_waited_before_a_restart_comes_back_in_any_order(tmp_path: Path) -> None:

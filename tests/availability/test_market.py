@@ -127,7 +127,7 @@ async def test_money_moves_and_a_funded_account_publishes(tmp_path: Path) -> Non
         assert app.balance(address) == 100_000
         chosen = await propose(app, tx(poor, 0))
         assert await decide(app, 2, chosen) == [0, 0]
-        assert app.next_sequence(address) == 1
+        assert app.account(address).sequence == 1
         behind = await propose(app, tx(ALICE, 2), make_transfer(ALICE, CHAIN, 3, address, 1, fee=1_000))
         assert len(behind) == 2, "a transfer behind a blob transaction waits a block"
         assert await valid(app, behind)
@@ -229,7 +229,7 @@ async def test_random_blocks_keep_the_sum_and_two_nodes_agree(tmp_path: Path) ->
             for _ in range(chance.randrange(12)):
                 key = chance.choice(KEYS)
                 address = account_address(key.public_key)
-                sequence = max(0, app.pending_sequence(address) + chance.choice([0, 0, 0, -1, 1]))
+                sequence = max(0, app.account(address).next_sequence + chance.choice([0, 0, 0, -1, 1]))
                 price = app.market().base_fee * chance.choice([1, 1, 2, 3]) * chance.randrange(95, 130) // 100
                 if chance.random() < 0.2:
                     fee = base_cost(price, 56_000)

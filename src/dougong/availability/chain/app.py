@@ -106,14 +106,6 @@ class SquareApplication:
         """utia, after the last committed block."""
         return self._state.account(address).balance
 
-    def next_sequence(self, signer: bytes) -> int:
-        """The sequence that the signer's next transaction must have, after the last committed block."""
-        return self._state.account(signer).sequence
-
-    def pending_sequence(self, signer: bytes) -> int:
-        """The sequence that the signer's next transaction must have to wait behind those that wait already."""
-        return self.account(signer).next_sequence
-
     @property
     def seen_height(self) -> int:
         """Nothing that was said of an account before is of a later block than this."""
