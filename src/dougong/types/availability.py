@@ -55,7 +55,7 @@ class Quote:
 @dataclass(frozen=True, slots=True)
 class PendingTx:
     """A transaction of an account that waits for a block. `digest` is its hash, `fee` in utia; `content` says what it publishes
-    (`availability.content_id`), and is empty for a transfer."""
+    (`content_id` in `availability.chain.blob_tx`), and is empty for a transfer."""
 
     sequence: int
     digest: bytes

@@ -8,9 +8,8 @@ A transaction's life here:
 1. *quoted*: the price that the node says, never above the budget;
 2. *sent* with the account's next sequence. A transaction of this account that waits already with the same blobs (from before a
    restart) is taken up instead of sending another;
-3. *watched*: still in the pool after `patience` blocks, or pushed out of it, it is sent again **under the same sequence** at
-a higher
-   price. So whatever is replaced, one of them at most takes effect;
+3. *watched*: still in the pool after `patience` blocks, or pushed out of it, it is sent again **under the same sequence** at a
+   higher price. So whatever is replaced, one of them at most takes effect;
 4. *published*, or dead, when another transaction of the account took the sequence. Only then is another one signed.
 
 `Underpaid` says what would have been enough. What was sent may still wait then, and get in when prices fall: asked for the same

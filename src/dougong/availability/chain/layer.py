@@ -135,9 +135,9 @@ class SquareLayer:
         return await self._ask(height, ServedSquare.original)
 
     async def quote(self, size: int) -> Quote:
-        """The fee of a transaction with one blob of `size` bytes for the next block, as it looks now (`availability.quoting`). It
-        waits as long as blocks took of late. Waiting saves what the base fee is above its floor: an eighth with every empty
-        block."""
+        """The fee of a transaction with one blob of `size` bytes for the next block, as it looks now
+        (`availability.chain.quoting`). It waits as long as blocks took of late. Waiting saves what the base fee is above its
+        floor: an eighth with every empty block."""
         limit = self.app.params.max_square_size
         shares = shares_needed(max(size, 1), 1)
         if size <= 0 or shares > limit * limit:

@@ -6,8 +6,8 @@
 
 A height is a block's number. One transaction carries one blob, framed (`dougong.availability.kzg.frames`), and is the
 placement's data root; a rollup's own transaction calls the batch inbox instead (docs/spec/settlement.md), and is read here
-all the same. Whatever is returned has been checked against the block, and the block against its hash; see `ethereum.block`
-for what is trusted.
+all the same. Whatever is returned has been checked against the block, and the block against its hash; see
+`dougong.availability.ethereum.block` for what is trusted.
 """
 
 from __future__ import annotations

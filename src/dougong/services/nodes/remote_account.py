@@ -4,7 +4,7 @@
     placement = await account.submit(blob, budget=20_000)
 
 The node is not trusted: that a blob is published is believed when `square` has read it back with its proofs, and what the
-node says of prices is believed up to the budget (`availability.bidding`).
+node says of prices is believed up to the budget (`availability.chain.bidding`).
 """
 
 from __future__ import annotations
