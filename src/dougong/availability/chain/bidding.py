@@ -27,8 +27,8 @@ from typing import Protocol
 from dougong.availability.chain.admission import CROWDED, INVALID, TOO_LARGE, UNDERPAID, UNFUNDED, WRONG_SEQUENCE, wanted_of
 from dougong.availability.chain.blob_tx import blobs_gas, content_id, make_blob_tx
 from dougong.availability.chain.cosmos_tx import MAX_AMOUNT, account_address, address_text
+from dougong.availability.chain.door import Door
 from dougong.availability.chain.fees import NANO, base_cost
-from dougong.availability.chain.params import SquareParams
 from dougong.availability.square.layout import SquareBuilder
 from dougong.availability.square.wire import decode_blob_tx
 from dougong.crypto.hashing import sha256
@@ -39,26 +39,10 @@ from dougong.types import Blob, CheckTxResult, FeeAccount, Placement, Quote
 _TRIES = 32
 
 
-class Door(Protocol):
+class BlobDoor(Door, Protocol):
     """A node of the chain, as a bidder needs it."""
 
-    @property
-    def chain_id(self) -> str: ...
-
-    @property
-    def params(self) -> SquareParams: ...
-
-    async def latest(self) -> int: ...
-
-    async def wait_for_height(self, height: int) -> None: ...
-
-    async def account(self, address: bytes) -> FeeAccount:
-        """As blocks that `latest`, asked afterwards, covers have it."""
-        ...
-
     async def quote(self, size: int) -> Quote: ...
-
-    async def broadcast(self, raw: bytes) -> CheckTxResult: ...
 
     async def published(self, height: int, blobs: Sequence[Blob], sent: Mapping[bytes, bytes]) -> Published | None:
         """Where the blobs lie in block `height`, if one of the transactions in `sent` (by hash, see `Flight`) brought them."""
@@ -111,7 +95,7 @@ class _Want:
 class Bidder:
     """One account at one door; one bidder for each key."""
 
-    def __init__(self, door: Door, key: Secp256k1Key, policy: BidPolicy | None = None) -> None:
+    def __init__(self, door: BlobDoor, key: Secp256k1Key, policy: BidPolicy | None = None) -> None:
         self.address = account_address(key.public_key)
         self._door = door
         self._key = key

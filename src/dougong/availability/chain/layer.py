@@ -183,7 +183,7 @@ class SquareLayer:
         await self.chain.wait_for_height(height)
 
     async def published(self, height: int, blobs: Sequence[Blob], sent: Mapping[bytes, bytes]) -> Published | None:
-        """`Door.published`."""
+        """`BlobDoor.published`."""
         placements = (await self._block(height)).placements
         digest = next((digest for digest in sent if digest in placements), None)
         if digest is None:

@@ -11,36 +11,22 @@ from typing import Protocol
 
 from dougong.availability.chain.admission import UNFUNDED, WRONG_SEQUENCE, wanted_of
 from dougong.availability.chain.cosmos_tx import account_address, address_text
+from dougong.availability.chain.door import Door
 from dougong.availability.chain.fees import base_cost
-from dougong.availability.chain.params import SquareParams
 from dougong.availability.chain.transfer import TRANSFER_GAS, make_transfer
 from dougong.crypto.hashing import sha256
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import Rejected, Underpaid
-from dougong.types import BlobMarket, CheckTxResult, FeeAccount
+from dougong.types import BlobMarket, CheckTxResult
 
 CEILING = 1_000
 _TRIES = 8
 
 
-class Cashier(Protocol):
+class Cashier(Door, Protocol):
     """A node of the chain, as someone who pays needs it."""
 
-    @property
-    def chain_id(self) -> str: ...
-
-    @property
-    def params(self) -> SquareParams: ...
-
-    async def latest(self) -> int: ...
-
-    async def wait_for_height(self, height: int) -> None: ...
-
-    async def account(self, address: bytes) -> FeeAccount: ...
-
     async def market(self) -> BlobMarket: ...
-
-    async def broadcast(self, raw: bytes) -> CheckTxResult: ...
 
 
 async def pay(

@@ -45,7 +45,7 @@ class RemoteAccount:
 
 
 class RemoteDoor:
-    """A `Door`, and a `Cashier`, that takes prices and what waits from one node, and blocks from `square`."""
+    """A `BlobDoor`, and a `Cashier`, that takes prices and what waits from one node, and blocks from `square`."""
 
     def __init__(self, node: NodeClient, genesis: Genesis, square: DataAvailability, poll_s: float) -> None:
         self._node = node
