@@ -8,6 +8,7 @@ and `NamespaceData`; what proves it is the family's own and stands in their subc
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -91,7 +92,7 @@ class BlobMarket:
 
 
 @dataclass(frozen=True, slots=True)
-class DataHeader:
+class DataHeader(ABC):
     """What a layer's block at `height` commits to. `data_root` covers all of the block's data; `time_ns` is the block's time.
     Parsed, it has been checked: what its family adds hashes to the data root."""
 
@@ -99,14 +100,14 @@ class DataHeader:
     time_ns: int
     data_root: bytes
 
+    @abstractmethod
     def capacity(self, data_root: bytes) -> int | None:
         """How many shares lie under a data root that a placement may name; None if this block has no such root."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def extent(self) -> tuple[int, int]:
         """Rows and columns of the extended data: where cells are sampled."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
