@@ -12,13 +12,15 @@ import httpx
 import pytest
 import rlp  # type: ignore[import-untyped]
 
+from dougong.codec.blob_transaction import network_form
 from dougong.crypto.hashing import keccak256
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import InvalidInput, Rejected, Underpaid
 from dougong.net.jsonrpc import JsonRpc, quantity
 from dougong.settlement.fees import Fees, Market
-from dougong.settlement.signing import Unsigned, sign, with_sidecar
-from dougong.settlement.transactor import GAS_PER_BLOB, MAX_BLOB_BUMPS, Offer, Transactor
+from dougong.settlement.signing import Unsigned, sign
+from dougong.settlement.transactor import MAX_BLOB_BUMPS, Offer, Transactor
+from dougong.types import GAS_PER_BLOB
 from tests.engines import ANVIL_KEY, anvil
 from tests.settlement.sidecars import sidecar
 from tests.settlement.test_transactor import mempool, nonce
@@ -82,7 +84,7 @@ def test_the_network_form_is_eip_7594s() -> None:
     tx = Unsigned(1, 2, 3, 4, 5, TO, 6, b"7", 8, carried.versioned_hashes)
     raw, tx_hash = sign(tx, KEY)
     assert keccak256(raw) == tx_hash
-    wrapped = with_sidecar(raw, carried)
+    wrapped = network_form(raw, carried.blobs, carried.commitments, carried.cell_proofs)
     assert (raw[0], wrapped[0]) == (3, 3)
     body, version, blobs, commitments, proofs = rlp.decode(wrapped[1:])
     assert rlp.encode(body) == raw[1:]

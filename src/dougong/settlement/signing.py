@@ -1,9 +1,8 @@
 """Signs the two kinds of transactions that the client sends: EIP-1559's, and EIP-4844's, which carry blobs.
 
     raw, tx_hash = sign(Unsigned(chain_id=1, nonce=0, ..., to=address, value=10**18, data=b""), key)
-    network = with_sidecar(raw, sidecar)            # what a node's pool takes of a blob transaction
 
-Source: EIP-1559, EIP-2718, EIP-4844; EIP-7594, "Networking" (wrapper version 1: cell proofs).
+A node's pool takes a blob transaction in its network form (codec/blob_transaction.py). Source: EIP-1559, EIP-2718, EIP-4844.
 """
 
 from __future__ import annotations
@@ -14,12 +13,10 @@ from dougong.codec import rlp
 from dougong.crypto.hashing import keccak256
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import InvalidInput
-from dougong.types import BlobSidecar
 
-__all__ = ["Unsigned", "sign", "with_sidecar"]
+__all__ = ["Unsigned", "sign"]
 
 DYNAMIC_FEE, BLOB = b"\x02", b"\x03"
-WRAPPER_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +59,3 @@ def sign(tx: Unsigned, key: Secp256k1Key) -> tuple[bytes, bytes]:
     r, s, parity = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64]), signature[64] - 27
     raw = kind + rlp.encode([*fields, parity, r, s])
     return raw, keccak256(raw)
-
-
-def with_sidecar(raw: bytes, sidecar: BlobSidecar) -> bytes:
-    """A signed blob transaction in its network form: type byte, then [transaction, version, blobs, commitments, cell proofs]."""
-    lists = (WRAPPER_VERSION, sidecar.blobs, sidecar.commitments, sidecar.cell_proofs)
-    return BLOB + rlp.wrapped(raw[1:] + b"".join(rlp.encode(item) for item in lists))

@@ -28,20 +28,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dougong.codec.blob_transaction import network_form
 from dougong.crypto.keys import Secp256k1Key
 from dougong.errors import InvalidInput, Rejected, Unavailable
 from dougong.net.jsonrpc import JsonRpc, RpcError, data, quantity
 from dougong.settlement.fees import Fees, read_market
 from dougong.settlement.logs import Log
-from dougong.settlement.signing import Unsigned, sign, with_sidecar
-from dougong.types import BlobSidecar
+from dougong.settlement.signing import Unsigned, sign
+from dougong.types import GAS_PER_BLOB, BlobSidecar
 
 __all__ = ["Note", "Offer", "Receipt", "Transactor"]
 
 MAX_BUMPS = 12
 MAX_BLOB_BUMPS = 6  # each doubles
 FIRST_POLL, LONGEST_POLL = 0.01, 1.0
-GAS_PER_BLOB = 1 << 17  # EIP-4844
 POOL_TAKEN = "already reserved"  # geth's word where the account has transactions in the other pool
 
 
@@ -230,8 +230,10 @@ class Transactor:
         return raw
 
     async def _put(self, raw: bytes, sidecar: BlobSidecar | None) -> None:
-        network = raw if sidecar is None else await asyncio.to_thread(with_sidecar, raw, sidecar)
-        await self.rpc.call("eth_sendRawTransaction", _hex(network))
+        if sidecar is not None:
+            parts = sidecar.blobs, sidecar.commitments, sidecar.cell_proofs
+            raw = await asyncio.to_thread(network_form, raw, *parts)
+        await self.rpc.call("eth_sendRawTransaction", _hex(raw))
 
     async def _see_through(self, sending: _Sending) -> Receipt:
         clock = asyncio.get_running_loop().time

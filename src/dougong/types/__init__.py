@@ -38,7 +38,7 @@ from dougong.types.availability import (
     SquareNamespaceData,
     TransactionContent,
 )
-from dougong.types.blobs import BlobSidecar
+from dougong.types.blobs import GAS_PER_BLOB, BlobSidecar
 from dougong.types.consensus import (
     AppInfo,
     Block,
@@ -69,6 +69,7 @@ from dougong.types.settlement import (
 
 __all__ = [
     "ADDRESS_BYTES",
+    "GAS_PER_BLOB",
     "HASH_BYTES",
     "NAMESPACE_BYTES",
     "NAMESPACE_USER_BYTES",

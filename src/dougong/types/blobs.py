@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GAS_PER_BLOB = 2**17
+"""Blob gas, which has a price of its own. Source: EIP-4844."""
+
 
 @dataclass(frozen=True, slots=True)
 class BlobSidecar:

@@ -24,6 +24,7 @@ from dougong.availability.kzg.params import GAS_PER_BLOB
 from dougong.availability.kzg.proofs import verify_header
 from dougong.availability.kzg.roots import block_data_root
 from dougong.codec import rlp
+from dougong.codec.blob_transaction import network_form
 from dougong.crypto.hashing import keccak256
 from dougong.errors import InvalidHeader, InvalidInput
 from dougong.net.header import header_fields
@@ -101,13 +102,11 @@ def _root_with_sidecars(transactions: Sequence[Any], raw: Sequence[bytes]) -> by
     if not any("cellProofs" in tx for tx in transactions):
         return None
     forms = zip(transactions, raw, strict=True)
-    return transactions_root([_network_form(tx, one) if "cellProofs" in tx else one for tx, one in forms])
+    return transactions_root([_with_sidecar(tx, one) if "cellProofs" in tx else one for tx, one in forms])
 
 
-def _network_form(tx: dict[str, Any], raw: bytes) -> bytes:
-    """EIP-7594: [transaction, wrapper version, blobs, commitments, cell proofs]."""
-    parts: list[rlp.Item] = [1, *([data(one) for one in _values(tx, name)] for name in ("blobs", "commitments", "cellProofs"))]
-    return raw[:1] + rlp.wrapped(raw[1:] + b"".join(rlp.encode(part) for part in parts))
+def _with_sidecar(tx: dict[str, Any], raw: bytes) -> bytes:
+    return network_form(raw, *([data(one) for one in _values(tx, name)] for name in ("blobs", "commitments", "cellProofs")))
 
 
 def _read(raw: bytes, number: int) -> BlobTransaction:

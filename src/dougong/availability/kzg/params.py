@@ -7,6 +7,7 @@ Sources: EIP-4844; EIP-7594; consensus-specs `deneb/polynomial-commitments`, `fu
 from __future__ import annotations
 
 from dougong.types.availability import CELLS_PER_EXT_BLOB
+from dougong.types.blobs import GAS_PER_BLOB
 
 __all__ = [
     "BLS_MODULUS",
@@ -34,7 +35,6 @@ BYTES_PER_BLOB = BYTES_PER_FIELD_ELEMENT * FIELD_ELEMENTS_PER_BLOB
 BYTES_PER_COMMITMENT = 48
 BYTES_PER_PROOF = 48
 VERSIONED_HASH_VERSION_KZG = b"\x01"
-GAS_PER_BLOB = 2**17
 MAX_BLOBS_PER_TX = 6
 
 FIELD_ELEMENTS_PER_CELL = 64
