@@ -1,4 +1,4 @@
-"""Sockets that servers listen on, and running a server on one until it is cancelled.
+"""What every server has: a socket, its run on it until it is cancelled, and replies that refuse a request.
 
 listener = listen("127.0.0.1", 26658)                       # ConfigError if the port is in use
 await serve(app, listener, limits)                          # calls under way are answered first
@@ -12,20 +12,45 @@ import errno
 import socket
 from collections.abc import Iterator
 
+import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import Response
 
 from dougong.errors import ConfigError
 from dougong.rpc.connection import connection_class
+from dougong.rpc.errors import RpcError
 from dougong.rpc.protocol import Limits
 from dougong.rpc.websockets import WebSocketConnection
 
-__all__ = ["listen", "read_body", "serve"]
+__all__ = ["Listening", "json_response", "listen", "read_body", "refusal", "serve"]
 
 SHUTDOWN_SECONDS = 5  # for calls under way when the server stops
 BACKLOG = 2_048
 MAX_CONNECTIONS = 4_096
+
+
+class Listening:
+    """A server with its socket, which it took when it was made."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self._listener.getsockname()[:2]
+        return host, port
+
+    @property
+    def origin(self) -> str:
+        """`http://host:port`."""
+        host, port = self.address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def close(self) -> None:
+        """Gives the address back. Running it does too; this is for a server that never ran."""
+        self._listener.close()
 
 
 class _Server(uvicorn.Server):
@@ -85,6 +110,20 @@ async def read_body(request: Request, limit: int) -> bytes | None:
             return None
         parts.append(part)
     return b"".join(parts)
+
+
+def json_response(status: int, body: object) -> Response:
+    return Response(orjson.dumps(body), status_code=status, media_type="application/json")
+
+
+def refusal(status: int, error: RpcError, *, retry_after: int | None = None) -> Response:
+    """Of a whole request, by its HTTP status and as a JSON-RPC error."""
+    response = json_response(status, {"jsonrpc": "2.0", "id": None, "error": error.to_json()})
+    if retry_after is not None:
+        response.headers["retry-after"] = str(retry_after)
+    if status in (408, 413):  # the rest of the body may never end
+        response.headers["connection"] = "close"
+    return response
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -21,7 +21,6 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -33,7 +32,7 @@ from starlette.routing import Route
 from dougong.errors import ConfigError, DougongError
 from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
 from dougong.rpc.errors import RpcError
-from dougong.rpc.listening import listen, read_body, serve
+from dougong.rpc.listening import Listening, json_response, listen, read_body, refusal, serve
 from dougong.rpc.protocol import Limits, Methods, answer
 from dougong.rpc.replies import Replies, Reply
 from dougong.rpc.throttle import Client, ClientLimits, Throttle, TooMany, address_of
@@ -45,7 +44,7 @@ REPLY_SECONDS = 300.0  # to read a reply
 Health = Callable[[], Awaitable[Mapping[str, object]]]
 
 
-class RpcServer:
+class RpcServer(Listening):
     """Chains come and go while it runs: one rollup's failure takes only its own path away."""
 
     def __init__(
@@ -62,7 +61,7 @@ class RpcServer:
     ) -> None:
         """`max_requests` is how many requests may be under way at a time, `origins` whose pages may call (CORS), `clients` what
         one client may take, `proxies` whose X-Forwarded-For is believed, `replies_bytes` how much may wait for slow readers."""
-        self._listener = listener
+        super().__init__(listener)
         self._limits = limits or Limits()
         self._max_requests = max_requests
         self._under_way = 0
@@ -115,14 +114,8 @@ class RpcServer:
             proxies=proxies,
         )
 
-    @property
-    def address(self) -> tuple[str, int]:
-        host, port = self._listener.getsockname()[:2]
-        return host, port
-
     def url(self, chain: str) -> str:
-        host, port = self.address
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/{chain}"
+        return f"{self.origin}/{chain}"
 
     def mount(self, chain: str, methods: Methods, health: Health) -> None:
         """Serves `methods` at `/chain`. Raises `ConfigError` for a name that is taken or is no path segment."""
@@ -135,10 +128,6 @@ class RpcServer:
     def unmount(self, chain: str) -> None:
         self._chains.pop(chain, None)
 
-    def close(self) -> None:
-        """Gives the address back. `run` does it too; this is for a server that never ran."""
-        self._listener.close()
-
     async def run(self) -> None:
         """Serves until cancelled, then answers what is under way, and closes the socket."""
         await serve(self.app, self._listener, self._limits)
@@ -146,7 +135,7 @@ class RpcServer:
     # --- routes -----------------------------------------------------------------------------------------------------
 
     async def _index(self, request: Request) -> Response:
-        return _json(200, {"dougong": {name: f"/{name}" for name in sorted(self._chains)}})
+        return json_response(200, {"dougong": {name: f"/{name}" for name in sorted(self._chains)}})
 
     async def _metrics(self, request: Request) -> Response:
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
@@ -157,9 +146,9 @@ class RpcServer:
         if found is None:
             return self._no_chain(name)
         try:
-            return _json(200, {"chain": name, "healthy": True, **await found[1]()})
+            return json_response(200, {"chain": name, "healthy": True, **await found[1]()})
         except DougongError as error:
-            return _json(503, {"chain": name, "healthy": False, "error": str(error), "remedy": error.remedy})
+            return json_response(503, {"chain": name, "healthy": False, "error": str(error), "remedy": error.remedy})
 
     async def _call(self, request: Request) -> Response:
         name = request.path_params["chain"]
@@ -167,9 +156,9 @@ class RpcServer:
         if found is None:
             return self._no_chain(name)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            return _refusal(415, INVALID_REQUEST, "the content type must be application/json")
+            return refusal(415, RpcError(INVALID_REQUEST, "the content type must be application/json"))
         if self._under_way >= self._max_requests:
-            return _refusal(503, LIMIT_EXCEEDED, f"more than {self._max_requests} requests are under way: try again")
+            return refusal(503, RpcError(LIMIT_EXCEEDED, f"more than {self._max_requests} requests are under way: try again"))
         peer = "" if request.client is None else request.client.host
         forwarded = ",".join(request.headers.getlist("x-forwarded-for"))  # some proxies add a header, others to the header
         client = self._throttle.client(address_of(peer, forwarded, self._proxies))
@@ -178,7 +167,7 @@ class RpcServer:
             with client.request():
                 return await self._answered(request, name, found[0], client)
         except TooMany as error:
-            return _refused(429, error, retry_after=error.retry_after)
+            return refusal(429, error, retry_after=error.retry_after)
         finally:
             self._under_way -= 1
 
@@ -187,11 +176,11 @@ class RpcServer:
             async with asyncio.timeout(self._limits.body_seconds):
                 body = await read_body(request, self._limits.request_bytes)
         except TimeoutError:
-            return _refusal(408, INVALID_REQUEST, f"the body did not arrive within {self._limits.body_seconds} s")
+            return refusal(408, RpcError(INVALID_REQUEST, f"the body did not arrive within {self._limits.body_seconds} s"))
         except ClientDisconnect:
             return Response(status_code=400)
         if body is None:
-            return _refusal(413, INVALID_REQUEST, f"the body is over {self._limits.request_bytes} bytes")
+            return refusal(413, RpcError(INVALID_REQUEST, f"the body is over {self._limits.request_bytes} bytes"))
 
         def observe(method: str, outcome: str, seconds: float) -> None:
             self._calls.labels(name, method, outcome).inc()
@@ -201,23 +190,5 @@ class RpcServer:
         return Response(status_code=204) if reply is None else Reply(reply, self._replies, client, REPLY_SECONDS)
 
     def _no_chain(self, name: str) -> Response:
-        return _refusal(
-            404, INVALID_REQUEST, f"no chain is at /{name[:80]}; there are: {', '.join(sorted(self._chains)) or 'none'}"
-        )
-
-
-def _json(status: int, body: object) -> Response:
-    return Response(orjson.dumps(body), status_code=status, media_type="application/json")
-
-
-def _refusal(status: int, code: int, message: str) -> Response:
-    return _refused(status, RpcError(code, message))
-
-
-def _refused(status: int, error: RpcError, *, retry_after: int | None = None) -> Response:
-    response = _json(status, {"jsonrpc": "2.0", "id": None, "error": error.to_json()})
-    if retry_after is not None:
-        response.headers["retry-after"] = str(retry_after)
-    if status in (408, 413):  # the rest of the body may never end
-        response.headers["connection"] = "close"
-    return response
+        there = ", ".join(sorted(self._chains)) or "none"
+        return refusal(404, RpcError(INVALID_REQUEST, f"no chain is at /{name[:80]}; there are: {there}"))

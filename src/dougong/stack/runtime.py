@@ -69,7 +69,7 @@ class Stack:
     @property
     def url(self) -> str:
         """Of the API as a whole: a chain's is behind a slash and its name."""
-        return self.context.server.url("").rstrip("/")
+        return self.context.server.origin
 
     def square(self, name: str) -> Square:
         """A DA chain of this process that is up. Raises `NotFound`."""

@@ -230,7 +230,7 @@ async def open_square(context: Context, name: str, config: SquareAvailability, c
     facts: dict[str, object] = {"layer": "availability", "url": context.server.url(name), "genesis": genesis.hash.hex()}
     if celestia is not None:
         context.supervisor.add(name, "celestia api", celestia.run)
-        facts["celestia"] = celestia.url
+        facts["celestia"] = celestia.origin
     context.report(Event("chain", name, facts))
     square = Square(context, name, config, genesis, layer, proofs)
     registry = CollectorRegistry()

@@ -104,7 +104,7 @@ async def running(
     tasks = [asyncio.create_task(server.run()), asyncio.create_task(chain.run())]
     try:
         await chain.wait_for_height(1)
-        yield World(layer, client, chain, genesis, server, server.url)
+        yield World(layer, client, chain, genesis, server, server.origin)
     finally:
         for task in tasks:
             task.cancel()

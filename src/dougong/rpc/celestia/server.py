@@ -19,7 +19,6 @@ import asyncio
 import socket
 from collections.abc import Collection
 
-import orjson
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
@@ -36,7 +35,7 @@ from dougong.rpc.celestia.share import add_share_methods
 from dougong.rpc.celestia.subscriptions import SUBSCRIPTIONS, Caller, Feeds, Session
 from dougong.rpc.celestia.tokens import NO_TOKEN, Permissions, permissions_of
 from dougong.rpc.errors import RpcError
-from dougong.rpc.listening import listen, read_body, serve
+from dougong.rpc.listening import Listening, listen, read_body, refusal, serve
 from dougong.rpc.protocol import Handler, Limits, Param, answer
 from dougong.rpc.replies import Replies, Reply
 from dougong.rpc.throttle import Client, Throttle, TooMany, address_of
@@ -92,11 +91,11 @@ class CelestiaApi:
         return self.limits.request_bytes if "write" in permissions else min(most, self.limits.request_bytes)
 
 
-class CelestiaServer:
+class CelestiaServer(Listening):
     """The listener of one `CelestiaApi`."""
 
     def __init__(self, listener: socket.socket, api: CelestiaApi) -> None:
-        self._listener = listener
+        super().__init__(listener)
         self._api = api
         self._limits = Limits(
             batch=MAX_BATCH, request_bytes=api.limits.request_bytes, reply_bytes=64 << 20, concurrent_calls=api.limits.calls
@@ -113,20 +112,6 @@ class CelestiaServer:
     def bind(cls, host: str, port: int, api: CelestiaApi) -> CelestiaServer:
         """Takes the address at once (port 0: any free one). Raises `ConfigError`."""
         return cls(listen(host, port), api)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, port = self._listener.getsockname()[:2]
-        return host, port
-
-    @property
-    def url(self) -> str:
-        host, port = self.address
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-    def close(self) -> None:
-        """Gives the address back. `run` does it too; this is for a server that never ran."""
-        self._listener.close()
 
     async def run(self) -> None:
         """Serves until cancelled, then answers what is under way, and closes the socket."""
@@ -148,14 +133,14 @@ class CelestiaServer:
         except Rejected:
             return Response(status_code=401, headers={"connection": "close"})
         if self._requests >= limits.requests:
-            return _refusal(503, LIMIT_EXCEEDED, f"more than {limits.requests} requests are under way: try again")
+            return refusal(503, RpcError(LIMIT_EXCEEDED, f"more than {limits.requests} requests are under way: try again"))
         client = self._client(request)
         self._requests += 1
         try:
             with client.request():
                 return await self._answered(request, permissions, client)
         except TooMany as error:
-            return _refusal(429, LIMIT_EXCEEDED, str(error), retry_after=error.retry_after)
+            return refusal(429, error, retry_after=error.retry_after)
         finally:
             self._requests -= 1
 
@@ -165,11 +150,11 @@ class CelestiaServer:
             async with asyncio.timeout(self._limits.body_seconds):
                 body = await read_body(request, limit)
         except TimeoutError:
-            return _refusal(408, INVALID_REQUEST, f"the body did not arrive within {self._limits.body_seconds} s")
+            return refusal(408, RpcError(INVALID_REQUEST, f"the body did not arrive within {self._limits.body_seconds} s"))
         except ClientDisconnect:
             return Response(status_code=400)
         if body is None:
-            return _refusal(413, INVALID_REQUEST, f"request bigger than maximum {limit} allowed")
+            return refusal(413, RpcError(INVALID_REQUEST, f"request bigger than maximum {limit} allowed"))
         reply = await answer(self._api.rooms.methods(permissions), body, self._limits, client=client)
         return Response(status_code=200) if reply is None else Reply(reply, self._replies, client, self._api.limits.reply_seconds)
 
@@ -204,13 +189,3 @@ def _no_channels(name: str) -> Handler:
         raise RpcError(METHOD_NOT_FOUND, f"method '{name}' not supported in this mode (no out channel support)")
 
     return refuse
-
-
-def _refusal(status: int, code: int, message: str, *, retry_after: int | None = None) -> Response:
-    body = orjson.dumps({"jsonrpc": "2.0", "id": None, "error": RpcError(code, message).to_json()})
-    response = Response(body, status_code=status, media_type="application/json")
-    if retry_after is not None:
-        response.headers["retry-after"] = str(retry_after)
-    if status in (408, 413):  # the rest of the body may never end
-        response.headers["connection"] = "close"
-    return response
