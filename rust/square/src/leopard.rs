@@ -6,15 +6,13 @@
 
 use crate::SHARE;
 use crate::bytes::{Factor, LINE, Line};
-use crate::cache;
 use crate::field::Field;
+#[cfg(target_arch = "x86_64")]
+use crate::transform::fused;
 use crate::transform::{differentiate, forward, inverse, multiply};
 
 /// A shard has so many lines. Each line of all shards is transformed for itself, in the cache nearest to the processor.
 const LINES: usize = SHARE / LINE;
-
-/// So many shards before it is read, a shard is asked for.
-const AHEAD: usize = 4;
 
 /// A code for one k: the factors of its butterflies, level by level.
 pub struct Code {
@@ -94,11 +92,27 @@ impl Code {
         far: bool,
         work: &mut Work,
     ) {
+        #[cfg(target_arch = "x86_64")]
+        if fused::serves(&self.upper) {
+            let stride = stride(self.k);
+            let planes = (work.room(stride), stride);
+            let whole = &self.whole[..self.upper.len()];
+            return fused::encode(data, parity, far, planes, &self.upper, whole);
+        }
+        let _ = far;
+        self.encode_plainly(data, parity, work);
+    }
+
+    /// On any machine, for any `k`.
+    fn encode_plainly<'d, 'p>(
+        &self,
+        data: impl Iterator<Item = &'d [u8]>,
+        parity: impl Iterator<Item = &'p mut [u8]>,
+        work: &mut Work,
+    ) {
         let stride = stride(self.k);
         let lines = work.room(stride);
-        let mut ahead = data.clone().skip(AHEAD);
         for (at, shard) in data.enumerate() {
-            ahead.next().into_iter().for_each(cache::fetch);
             for (line, bytes) in shard.as_chunks::<LINE>().0.iter().enumerate() {
                 lines[line * stride + at].0 = *bytes;
             }
@@ -109,16 +123,10 @@ impl Code {
             forward(lines, &self.whole[..self.upper.len()]);
         }
         for (at, shard) in parity.enumerate() {
-            let to = shard.as_chunks_mut::<LINE>().0;
             let from = lines[at..].iter().step_by(stride);
-            if far {
-                cache::write_past(to, from);
-            } else {
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = from.0);
+            for (to, from) in shard.as_chunks_mut::<LINE>().0.iter_mut().zip(from) {
+                *to = from.0;
             }
-        }
-        if far {
-            cache::settle();
         }
     }
 
@@ -221,6 +229,32 @@ mod tests {
                 (state >> 56) as u8
             })
             .collect()
+    }
+
+    #[test]
+    fn parity_is_the_same_however_it_is_computed_and_wherever_it_is_written() {
+        for k in (0..10).map(|level| 1usize << level) {
+            let code = Code::new(k);
+            let data = noise(k * SHARE + 1, k as u64);
+            let mut work = Work::default();
+            for from in [0, 1] {
+                let data = || data[from..].chunks_exact(SHARE);
+                let mut want = vec![0; k * SHARE];
+                code.encode_plainly(data(), want.chunks_exact_mut(SHARE), &mut work);
+                let mut room = vec![0; k * SHARE + 2 * LINE];
+                let aligned = LINE - room.as_ptr().addr() % LINE;
+                for (to, far) in [(0, false), (0, true), (1, false), (16, true)] {
+                    let parity = &mut room[aligned + to..][..k * SHARE];
+                    parity.fill(0xee);
+                    let shards = parity.chunks_exact_mut(SHARE);
+                    code.encode(data(), shards, far, &mut work);
+                    assert!(
+                        parity == want,
+                        "k = {k}, {to} bytes off a line, far = {far}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

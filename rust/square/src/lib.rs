@@ -6,7 +6,6 @@
 
 pub mod axis;
 mod bytes;
-mod cache;
 pub mod codeword;
 mod cpu;
 pub mod field;
