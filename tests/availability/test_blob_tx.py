@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from dougong.availability.chain.blob_tx import (
-    ADDRESS_PREFIX,
     KEY_TYPE,
     MESSAGE_TYPE,
     account_address,
@@ -19,6 +18,7 @@ from dougong.availability.chain.blob_tx import (
     make_blob_tx,
     parse_signed_tx,
 )
+from dougong.availability.chain.cosmos_tx import address_text
 from dougong.availability.square.wire import decode_blob_tx, encode_blob_tx
 from dougong.codec import bech32
 from dougong.codec.protobuf import Writer
@@ -40,7 +40,7 @@ def test_a_real_transaction_is_read_and_its_signature_and_commitments_hold() -> 
     assert blob_tx is not None
     signed = parse_signed_tx(blob_tx.tx)
     signer = account_address(signed.public_key)
-    assert bech32.encode(ADDRESS_PREFIX, signer) == MOCHA["signer"]
+    assert address_text(signer) == MOCHA["signer"]
     assert signed.sequence == MOCHA["sequence"]
     assert signed.message == encode_message(signer, blob_tx.blobs)
     assert encode_blob_tx(blob_tx.tx, blob_tx.blobs) == base64.b64decode(MOCHA["tx"]), "Celestia's clients write the one form"

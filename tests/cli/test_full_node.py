@@ -102,7 +102,7 @@ async def serving(chain: MemoryChain, folder: Path) -> AsyncIterator[tuple[Stack
 
 
 def arguments(server: RpcServer, trust: Path, *more: str) -> tuple[str, ...]:
-    return ("full-node", "--trust", str(trust), "--peer", server.url("").rstrip("/"), "--folder", "full", "--json", *more)
+    return ("full-node", "--trust", str(trust), "--peer", server.origin, "--folder", "full", "--json", *more)
 
 
 async def ended(process: Process) -> int:

@@ -80,7 +80,7 @@ async def _full_nodes(url: str, trust: Trust, names: Sequence[str], keeping: Kee
             return
         async with asyncio.TaskGroup() as group:
             if server is not None:
-                _say(as_json, "listening", "", {"url": server.url("").rstrip("/")})
+                _say(as_json, "listening", "", {"url": server.origin})
                 group.create_task(server.run())
             for name, node in nodes.items():
                 group.create_task(_follow(name, node, stays=server is not None, as_json=as_json))

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from dougong.availability.celestia import CelestiaClient, CelestiaNode, CelestiaOptions
+from dougong.availability.chain.cosmos_tx import parse_address
 from dougong.consensus.light import TrustedHeader
 from dougong.errors import ConfigError
 from dougong.services.archiving import Floor
@@ -21,7 +22,7 @@ from dougong.services.nodes.celestia import HEADER_TABLES, VerifiedHeaders
 from dougong.services.rollup.batches import Publish
 from dougong.services.rollup.publishing import SubmitThenFix
 from dougong.services.threads import in_thread
-from dougong.stack.config import CelestiaAvailability, account_bytes
+from dougong.stack.config import CelestiaAvailability
 from dougong.stack.context import Context
 from dougong.stack.events import Event
 from dougong.stack.layers import Place
@@ -77,7 +78,7 @@ async def open_celestia(context: Context, name: str, config: CelestiaAvailabilit
     chain than the trusted header, `Unavailable` while it is away."""
     async with AsyncExitStack() as opened:
         node = await opened.enter_async_context(CelestiaNode(config.url, await in_thread(_token, config.token_file)))
-        account = account_bytes(config.account)
+        account = parse_address(config.account)
         if await node.address() != account:
             raise ConfigError(
                 f"the node at {config.url} signs with another account than {config.account}",

@@ -98,15 +98,10 @@ def _written_path(value: object) -> object:
 
 def _celestia_account(text: str) -> str:
     try:
-        account_bytes(text)
+        parse_address(text)
     except InvalidInput as error:
         raise PydanticCustomError("account", "an account is celestia1…: {reason}", {"reason": str(error)}) from None
     return text
-
-
-def account_bytes(account: str) -> bytes:
-    """The 20 bytes of a Celestia account. Raises `InvalidInput`."""
-    return parse_address(account)
 
 
 def host_and_port(listen: str) -> tuple[str, int]:

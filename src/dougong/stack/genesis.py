@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dougong.availability.chain.cosmos_tx import account_address, address_text
+from dougong.availability.chain.cosmos_tx import account_address, address_text, parse_address
 from dougong.availability.kzg import da_id as blobs_id
 from dougong.consensus.genesis import Genesis
 from dougong.contracts.predeploys import outbox
@@ -33,7 +33,6 @@ from dougong.stack.config import (
     RollupConfig,
     SquareAvailability,
     StackConfig,
-    account_bytes,
 )
 from dougong.stack.disk import Disk
 from dougong.stack.keys import DEV_ACCOUNTS, Keyring
@@ -160,7 +159,7 @@ def _elsewhere(layer: AvailabilityConfig, key: Secp256k1Key) -> dict[str, object
     if isinstance(layer, EthereumBlobsAvailability):
         return {"batch_signer": key.address.hex()}
     if isinstance(layer, CelestiaAvailability):  # the node signs, with its account, and the network is older than the rollup
-        return {"batch_signer": account_bytes(layer.account).hex(), "da_start": layer.start_height}
+        return {"batch_signer": parse_address(layer.account).hex(), "da_start": layer.start_height}
     return {}
 
 

@@ -15,6 +15,7 @@ from dougong.availability.ethereum.layer import EthereumBlobs
 from dougong.availability.ethereum.reading import BlobReader
 from dougong.availability.kzg import da_id
 from dougong.availability.kzg.params import BYTES_PER_BLOB
+from dougong.availability.square.shares import SHARE_BYTES
 from dougong.consensus.light import TrustedHeader
 from dougong.interfaces import DataAvailability
 from dougong.net.jsonrpc import JsonRpc
@@ -56,7 +57,7 @@ class RemoteLayer(Protocol):
 class RemoteSquares:
     """A `RemoteLayer` of squares."""
 
-    share_bytes = 512
+    share_bytes = SHARE_BYTES
 
     def __init__(self, square: RemoteSquare) -> None:
         self.da = square
@@ -76,7 +77,7 @@ class RemoteSquares:
 class RemoteCelestia:
     """A `RemoteLayer` of a Celestia network. celestia-node has no fraud proofs to tell of."""
 
-    share_bytes = 512
+    share_bytes = SHARE_BYTES
 
     def __init__(self, da: CelestiaClient, da_id: bytes, node: CelestiaNode) -> None:
         self.da = da

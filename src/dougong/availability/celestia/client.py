@@ -33,6 +33,7 @@ from dougong.availability.celestia.node import CelestiaNode
 from dougong.availability.celestia.shapes import blob_json, read_cell, read_namespace_rows, read_original, read_range
 from dougong.availability.celestia.values import namespace_text, read_integer
 from dougong.availability.chain.attestor import check_square
+from dougong.availability.chain.cosmos_tx import DENOM
 from dougong.availability.square.namespaces import check_blob_namespace
 from dougong.availability.square.nmt import covers
 from dougong.availability.square.proofs import (
@@ -152,7 +153,7 @@ class CelestiaClient:
         gas = gas_estimate([Blob(Namespace.user(b"quote"), bytes(size))])
         interval = await self._interval_ns()
         throughput = self._options.max_blob_bytes * 10**9 // interval
-        return Quote(fee(gas, self._options.gas_price), "utia", interval // 10**6, throughput)
+        return Quote(fee(gas, self._options.gas_price), DENOM, interval // 10**6, throughput)
 
     async def _interval_ns(self) -> int:
         """Nanoseconds between the latest blocks."""

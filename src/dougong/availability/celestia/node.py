@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from dougong.availability.chain.blob_tx import ADDRESS_PREFIX
-from dougong.codec import bech32
+from dougong.availability.chain.cosmos_tx import parse_address
 from dougong.errors import InvalidInput, NotFound, Rejected, Unavailable, Underpaid
 from dougong.net.codes import METHOD_NOT_FOUND
 from dougong.net.jsonrpc import JsonRpc, RpcError
@@ -87,7 +86,7 @@ class CelestiaNode:
         found = await self.call("state.AccountAddress")
         if not isinstance(found, str):
             raise InvalidInput("the node's account is not an address")
-        return bech32.decode(ADDRESS_PREFIX, found)
+        return parse_address(found)
 
 
 async def _translated(answer: Awaitable[T], *, reading: bool = True) -> T:

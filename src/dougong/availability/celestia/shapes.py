@@ -30,7 +30,18 @@ from dougong.availability.square.nmt import NODE_BYTES
 from dougong.availability.square.shares import SHARE_BYTES, check_blob_format
 from dougong.crypto import merkle
 from dougong.errors import InvalidInput
-from dougong.types import HASH_BYTES, Blob, MerkleProof, Namespace, NamespaceRow, NmtProof, ShareProof, ShareRowProof, SquareCell
+from dougong.types import (
+    HASH_BYTES,
+    NAMESPACE_BYTES,
+    Blob,
+    MerkleProof,
+    Namespace,
+    NamespaceRow,
+    NmtProof,
+    ShareProof,
+    ShareRowProof,
+    SquareCell,
+)
 
 _WIDTH = 2 * MAX_SQUARE_SIZE
 _LEAVES = 1 << 31  # of a tree over roots, or over a block's transactions
@@ -178,7 +189,7 @@ def range_json(proof: ShareProof) -> dict[str, object]:
     """What `share.GetRange` answers. The shares must all be of one namespace."""
     shares = [share for row in proof.rows for share in row.shares]
     data = [base64_text(share) for share in shares]
-    namespace = Namespace(shares[0][:29])
+    namespace = Namespace(shares[0][:NAMESPACE_BYTES])
     return {
         "Shares": data,
         "Proof": {

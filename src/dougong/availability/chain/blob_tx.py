@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dougong.availability.chain.cosmos_tx import (
-    ADDRESS_PREFIX,
     KEY_TYPE,
     SignedTx,
     account_address,
@@ -36,7 +35,6 @@ from dougong.errors import InvalidBlob, InvalidInput, InvalidNamespace, InvalidT
 from dougong.types import Blob
 
 __all__ = [
-    "ADDRESS_PREFIX",
     "BLOB_TX_BYTES",
     "KEY_TYPE",
     "MAX_BLOBS",

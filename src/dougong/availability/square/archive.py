@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dougong.availability.square.archived_cells import ArchivedCells, cells_file
+from dougong.availability.square.nmt import NODE_BYTES
 from dougong.availability.square.proofs import verify_header
 from dougong.availability.square.served import ServedSquare
 from dougong.availability.square.shares import TAIL_PADDING_SHARE
@@ -46,7 +47,6 @@ _FOLDER_HEIGHTS = 1000
 _FOLDER = re.compile(r"[0-9]{12}")
 _FILE = re.compile(r"(?P<height>[0-9]{1,18})\.square(?P<draft>\.draft)?")
 _OPEN_SQUARES = 64
-_NODE_BYTES = 90
 _REMEDY = "it is made anew from its block; if that was pruned, remove the archive's folder or restore it"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -221,7 +221,7 @@ def _encode(header: SquareHeader, proof: MerkleProof) -> bytes:
 
 def _decode(height: int, raw: bytes) -> ArchivedHeader:
     reader = Reader(raw, range(1, 7))
-    rows, columns = _pieces(reader.raw(3), _NODE_BYTES), _pieces(reader.raw(4), _NODE_BYTES)
+    rows, columns = _pieces(reader.raw(3), NODE_BYTES), _pieces(reader.raw(4), NODE_BYTES)
     header = SquareHeader(height, reader.uint(1), reader.raw(2), rows, columns)
     return ArchivedHeader(header, MerkleProof(0, reader.uint(5), _pieces(reader.raw(6), HASH_BYTES)))
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from dougong.availability.celestia.shapes import read_square_blob
 from dougong.availability.celestia.values import hex_text, read_integer, read_list
-from dougong.availability.chain.blob_tx import ADDRESS_PREFIX
-from dougong.codec import bech32
+from dougong.availability.chain.cosmos_tx import DENOM, address_text, parse_address
 from dougong.errors import InvalidInput
 from dougong.rpc.celestia.node import Node, Rooms
 from dougong.rpc.celestia.paying import TX_CONFIG, TxConfig, publish
@@ -20,8 +19,6 @@ __all__ = ["API_VERSION", "add_account_methods", "add_admin_methods"]
 API_VERSION = "v0.32.1"
 """The release of celestia-node whose API this is."""
 
-DENOMINATION = "utia"
-
 
 def add_account_methods(rooms: Rooms, node: Node) -> None:
     account = node.account
@@ -30,10 +27,10 @@ def add_account_methods(rooms: Rooms, node: Node) -> None:
         return [read_square_blob(one) for one in read_list(value, "blobs", node.limits.blobs)]
 
     async def address() -> str:
-        return bech32.encode(ADDRESS_PREFIX, account.address)
+        return address_text(account.address)
 
     async def balance_of(owner: bytes) -> object:
-        return {"denom": DENOMINATION, "amount": str(await account.balance(owner))}
+        return {"denom": DENOM, "amount": str(await account.balance(owner))}
 
     async def balance() -> object:
         return await balance_of(account.address)
@@ -73,7 +70,7 @@ def add_admin_methods(rooms: Rooms, node: Node) -> None:
 
 
 def _read_address(value: object) -> bytes:
-    return bech32.decode(ADDRESS_PREFIX, _read_text(value))
+    return parse_address(_read_text(value))
 
 
 def _read_text(value: object) -> str:

@@ -13,8 +13,7 @@ from fractions import Fraction
 
 from dougong.availability.celestia.gas import DEFAULT_MAX_GAS_PRICE, fee, gas_estimate
 from dougong.availability.celestia.values import read_integer, read_object
-from dougong.availability.chain.blob_tx import ADDRESS_PREFIX
-from dougong.codec import bech32
+from dougong.availability.chain.cosmos_tx import parse_address
 from dougong.errors import InvalidInput, Underpaid
 from dougong.rpc.celestia.node import Node, Published, failure
 from dougong.rpc.protocol import Param
@@ -56,7 +55,7 @@ def read_tx_config(value: object) -> TxConfig:
         gas=read_integer(shape.get("gas", 0), "gas", 0, MAX_GAS),
         gas_price=price if shape.get("is_gas_price_set") is True else price or None,
         max_gas_price=_price(shape.get("max_gas_price"), "max_gas_price"),
-        signer=bech32.decode(ADDRESS_PREFIX, signer) if isinstance(signer, str) and signer else None,
+        signer=parse_address(signer) if isinstance(signer, str) and signer else None,
     )
 
 
