@@ -43,23 +43,13 @@ class NotEnoughCells(InvalidInput):
 
 def commit(blob: bytes) -> bytes:
     """The blob's commitment (48 bytes). Raises `InvalidInput` unless it is 4,096 field elements below the modulus."""
-    if len(blob) != BYTES_PER_BLOB:
-        raise InvalidInput(f"a blob is {BYTES_PER_BLOB} bytes, not {len(blob)}")
-    try:
-        return kzg_commitment(blob)
-    except ValueError as error:
-        raise InvalidInput(f"a field element of the blob is not below the modulus ({error})") from None
+    return _of_blob(kzg_commitment, blob)
 
 
 def cells_and_proofs(blob: bytes) -> tuple[list[bytes], list[bytes]]:
     """The 128 cells (2,048 bytes) of the extended blob, the first 64 of them the blob itself, and their proofs (48 bytes). Raises
     `InvalidInput` as `commit` does."""
-    if len(blob) != BYTES_PER_BLOB:
-        raise InvalidInput(f"a blob is {BYTES_PER_BLOB} bytes, not {len(blob)}")
-    try:
-        return kzg_cells_and_proofs(blob)
-    except ValueError as error:
-        raise InvalidInput(f"a field element of the blob is not below the modulus ({error})") from None
+    return _of_blob(kzg_cells_and_proofs, blob)
 
 
 def verify_cells(commitments: Sequence[bytes], indices: Sequence[int], cells: Sequence[bytes], proofs: Sequence[bytes]) -> None:
@@ -93,6 +83,15 @@ def recover(cells: dict[int, bytes]) -> tuple[list[bytes], list[bytes]]:
         return kzg_recover(known, [cells[index] for index in known])
     except ValueError as error:
         raise InvalidInput(f"the cells are not those of one blob ({error})") from None
+
+
+def _of_blob(function: Callable[[bytes], R], blob: bytes) -> R:
+    if len(blob) != BYTES_PER_BLOB:
+        raise InvalidInput(f"a blob is {BYTES_PER_BLOB} bytes, not {len(blob)}")
+    try:
+        return function(blob)
+    except ValueError as error:
+        raise InvalidInput(f"a field element of the blob is not below the modulus ({error})") from None
 
 
 def on_all_cores(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -87,8 +87,7 @@ class Sampler:
 
         async def verified(node: NodeClient) -> None:
             cells = await node.cells(header.height, places)
-            if len(cells) != len(places):
-                raise InvalidProof(f"{len(places)} cells were asked for, {len(cells)} came")
+            _check_count(places, cells)
             wrong: InvalidProof | None = None
             for cell, place in zip(cells, places, strict=True):
                 try:
@@ -120,11 +119,15 @@ def check_cell(header: SquareHeader, cell: SquareCell, row: int, column: int) ->
 
 def check_cells(header: SquareHeader, places: Sequence[Place], cells: Sequence[SquareCell | None]) -> None:
     """As `check_cell`, for those of several that came."""
-    if len(cells) != len(places):
-        raise InvalidProof(f"{len(places)} cells were asked for, {len(cells)} came")
+    _check_count(places, cells)
     for (row, column), cell in zip(places, cells, strict=True):
         if cell is not None:
             check_cell(header, cell, row, column)
+
+
+def _check_count(places: Sequence[Place], cells: Sequence[SquareCell | None]) -> None:
+    if len(cells) != len(places):
+        raise InvalidProof(f"{len(places)} cells were asked for, {len(cells)} came")
 
 
 def check_axis_cells(header: SquareHeader, axis: int, index: int, cells: Sequence[SquareCell]) -> None:
