@@ -229,6 +229,16 @@ async def test_a_clock_that_makes_no_sense_is_refused(config: object) -> None:
         await Beacon("http://beacon", transport=httpx.MockTransport(node)).blobs(BLOCK, [0])
 
 
+@pytest.mark.parametrize("genesis", ["9" * 4300, "1" + "0" * 20, "-1", None])
+async def test_a_chain_that_began_at_no_time_is_refused(genesis: object) -> None:
+    def node(request: httpx.Request) -> httpx.Response:
+        answer = {"SLOT_DURATION_MS": "1"} if "spec" in request.url.path else {"genesis_time": genesis}
+        return httpx.Response(200, content=orjson.dumps({"data": answer}))
+
+    with pytest.raises(Unavailable, match="when its slots are"):
+        await Beacon("http://beacon", transport=httpx.MockTransport(node)).blobs(BLOCK, [0])
+
+
 async def test_a_busy_node_is_asked_again() -> None:
     left = [503, 429]
 
@@ -246,6 +256,18 @@ async def test_a_node_that_never_answers_does_not_hold_a_reader_up() -> None:
     handler: Callable[[httpx.Request], Awaitable[httpx.Response]] = never
     with pytest.raises(Unavailable):
         await Beacon("http://b", transport=httpx.MockTransport(handler), timeout=0.01, attempts=2).blobs(BLOCK, [0])  # type: ignore[arg-type]
+
+
+async def test_what_others_read_meanwhile_takes_nothing_away() -> None:
+    def crowded(query: dict[str, list[str]]) -> Answer:
+        if reader is not None:
+            reader._contents.clear()  # as reads of many other blocks do it, while this one waits
+        return ssz(query)
+
+    reader: BlobReader | None = None
+    reader = reading(Node(blobs=crowded))
+    first = await reader.content(BLOCK, 0)
+    assert await reader.contents(BLOCK, [0, 1]) == [first, tuple(WHOLE[1])]
 
 
 async def test_cells_come_from_columns_or_else_from_blobs() -> None:

@@ -34,6 +34,7 @@ __all__ = ["Beacon", "BlobSource"]
 
 MISSING = frozenset({404, 405, 410, 501})
 DEFAULT_MAX_BYTES = 256 << 20
+UINT64 = 1 << 64
 
 
 class BlobSource(Protocol):
@@ -161,9 +162,10 @@ class Beacon:
         try:
             config, start = orjson.loads(spec[1])["data"], orjson.loads(genesis[1])["data"]
             slot_ms = int(config.get("SLOT_DURATION_MS") or 1000 * int(config["SECONDS_PER_SLOT"]))
-            if slot_ms <= 0:
-                raise ValueError(slot_ms)
-            return int(start["genesis_time"]), slot_ms
+            genesis_time = int(start["genesis_time"])
+            if not (0 < slot_ms < UINT64 and 0 <= genesis_time < UINT64):
+                raise ValueError("no slot has such a time")
+            return genesis_time, slot_ms
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unavailable(f"{self.url} does not say when its slots are", remedy="check that it is a beacon node") from error
 

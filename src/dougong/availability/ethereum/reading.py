@@ -97,8 +97,10 @@ class BlobReader:
 
     async def contents(self, block: EthereumBlock, indices: Sequence[int]) -> list[tuple[bytes, ...]]:
         """Those of several transactions, in one go."""
-        missing = [index for index in indices if (block.block_hash, index) not in self._contents]
-        found: dict[int, tuple[bytes, ...]] = {}
+        kept = {index: _get(self._contents, (block.block_hash, index)) for index in indices}
+        # Held here from now on: others may put them out while this one waits.
+        found = {index: content for index, content in kept.items() if content is not None}
+        missing = [index for index in kept if index not in found]
         if missing:
             rows = [row for index in missing for row in _rows(block, index)]
             offered = await self._source.blobs(block, rows)
@@ -110,10 +112,9 @@ class BlobReader:
                         f"a blob of block {block.header.height} is withheld: what was given is not what it commits to"
                     )
                 found[index] = tuple(by_hash[one] for one in hashes)
-        contents = [found[index] if index in found else self._contents[block.block_hash, index] for index in indices]
-        for index, content in zip(indices, contents, strict=True):
+        for index, content in found.items():
             _keep(self._contents, (block.block_hash, index), content, _KEPT_CONTENTS)
-        return contents
+        return [found[index] for index in indices]
 
     async def column(self, block: EthereumBlock, column: int) -> list[KzgCell] | None:
         """A column's cells, checked; None if the beacon node serves none, or wrong ones: then the blobs themselves are the
