@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from dougong.cli.attack import ATTACKS, perform
-from dougong.cli.attack.drills import BLIND, Attack
+from dougong.cli.attack.drills import BLIND, Attack, _full_node
 from dougong.cli.attack.report import Drill, Line, NotObserved
+from dougong.cli.attack.scene import stage
 from dougong.cli.ending import exit_code_of, family_error
 from dougong.stack.parts import AttestorParts, SquareParts
 
@@ -65,6 +66,13 @@ def test_what_is_not_observed_is_an_error() -> None:
     with pytest.raises(NotObserved, match="a drill: not observed: this was not"):
         report.saw(False, "this was not")
     assert [line.text for line in told] == ["this was seen"]
+
+
+async def test_a_full_node_that_notices_nothing_is_not_observed(tmp_path: Path) -> None:
+    async with stage(tmp_path, SquareParts()) as scene:
+        scene.patience_s = 0.5
+        with pytest.raises(NotObserved, match="a full node stops at block 1000000"):
+            await _full_node(Drill("b", "an honest chain", lambda line: None), ATTACKS["bad-encoding"], scene, 1_000_000)
 
 
 class AttestorsCollude(Attack):

@@ -136,15 +136,16 @@ async def _attestors_stop(drill: Drill, attack: Attack, scene: Scene, height: in
         f"{len(attestors)} of {len(attestors)} attestors sign nothing from block {height} on",
         heights=[one.height for one in attestors],
     )
-    reasons = {service.error for service in supervisor.status() if service.group.endswith("of rogue")}
-    drill.saw(len(reasons) >= 1, f"they say: {min(reasons)}")
+    reasons = {service.error for service in supervisor.status() if service.group.endswith("of rogue") and service.error}
+    drill.saw(bool(reasons), f"they say: {min(reasons, default='nothing')}")
     if attack.proven:
         failures = [supervisor.failure(group) for group in sorted({s.group for s in supervisor.status()})]
         proofs = [failure.proof for failure in failures if isinstance(failure, BadBlock)]
         header, _ = await scene.rogue.data_header(height)
         for proof in proofs:
             verify_bad_encoding(header, proof)
-        drill.saw(len(proofs) == len(attestors), "each of them holds a proof, verified here", **_sizes(proofs[0], header))
+        sizes = _sizes(proofs[0], header) if proofs else {}
+        drill.saw(len(proofs) == len(attestors), "each of them holds a proof, verified here", **sizes)
 
 
 def _sizes(proof: BadEncodingProof, header: SquareHeader) -> dict[str, object]:
@@ -192,7 +193,7 @@ async def _full_node(drill: Drill, attack: Attack, scene: Scene, height: int) ->
     folder = scene.folder / "full-node"
     async with full_node(scene.stack.url, scene.trust, "rogue", folder, poll_s=0.1, log=scene.log) as node:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(scene.patience_s):
                 await node.run()
         except BadBlock as error:
             header, _ = await scene.rogue.data_header(height)
@@ -201,6 +202,8 @@ async def _full_node(drill: Drill, attack: Attack, scene: Scene, height: int) ->
             drill.saw(error.proof in held, "the proof is passed on: the node that others ask holds it", proofs=len(held))
         except Unavailable as error:
             drill.saw(not attack.proven and node.height == height - 1, f"a full node stays below: {error}", height=node.height)
+        except TimeoutError:
+            drill.saw(False, f"a full node stops at block {height}", height=node.height)
 
 
 async def _light_nodes(drill: Drill, scene: Scene, height: int) -> Refused:
@@ -233,9 +236,9 @@ async def _verifying_nodes(drill: Drill, attack: Attack, scene: Scene, height: i
     async with verifying_node(scene.stack.url, scene.trust, "beta", scene.folder / "verifying-beta") as node:
         why, convicted = "", False
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(scene.patience_s):
                 await node.reach(tip)
-        except (ChainRejected, Withheld, Unavailable) as error:
+        except (ChainRejected, Withheld, Unavailable, TimeoutError) as error:
             why, convicted = str(error), isinstance(error, ChainRejected) and error.height == height
         derived = node.node.follower.position.index
     below = [b.index for b in await scene.beta.batches() if b.placement is None or b.placement.height < height]
@@ -248,7 +251,7 @@ async def _verifying_nodes(drill: Drill, attack: Attack, scene: Scene, height: i
         block = await scene.alpha.send()
         await scene.alpha.claimed(block)
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(scene.patience_s):
                 await node.reach(block)
         except (DougongError, TimeoutError) as error:
             drill.saw(False, f"alpha's verifying node goes on: {error}")

@@ -114,6 +114,8 @@ class Rollup:
 
 @dataclass(slots=True)
 class Scene:
+    """`patience_s`: how long a node under test may take to show what is expected of it."""
+
     folder: Path
     log: structlog.typing.FilteringBoundLogger
     stack: Stack
@@ -121,6 +123,7 @@ class Scene:
     rollups: dict[str, Rollup]
     rogue: NodeClient
     attestations: AttestationsClient
+    patience_s: float = PATIENCE_S
 
     @property
     def alpha(self) -> Rollup:
