@@ -47,7 +47,7 @@ class BlobReader:
         self._last_final = 0
         self._blocks: OrderedDict[int, EthereumBlock] = OrderedDict()
         self._contents: OrderedDict[tuple[bytes, int], tuple[bytes, ...]] = OrderedDict()
-        self._matrices: OrderedDict[bytes, tuple[list[bytes], list[bytes]]] = OrderedDict()
+        self._matrices: OrderedDict[bytes, tuple[bytes, list[bytes], list[bytes]]] = OrderedDict()
 
     async def latest(self) -> int:
         """The last final height; 0 before the first. Never goes back."""
@@ -139,10 +139,10 @@ class BlobReader:
         blob_hash = block.versioned_hashes[row]
         matrix = _get(self._matrices, blob_hash)
         if matrix is None:
-            matrix = await asyncio.to_thread(cells_and_proofs, blob)
+            matrix = await asyncio.to_thread(lambda: (commit(blob), *cells_and_proofs(blob)))
             _keep(self._matrices, blob_hash, matrix, _KEPT_MATRICES)
-        commitment = await asyncio.to_thread(commit, blob)
-        return KzgCell(row, column, matrix[0][column], commitment, matrix[1][column])
+        commitment, cells_of_row, proofs = matrix
+        return KzgCell(row, column, cells_of_row[column], commitment, proofs[column])
 
 
 def _rows(block: EthereumBlock, index: int) -> range:
