@@ -16,7 +16,7 @@ from benches._rsmt2d import NAME, Best, Peer, peak_mib, peer, timed
 from benches.core_extend import SHARE_BYTES, original
 from dougong._native import ExtendedSquare, sha256_many
 
-ROUNDS = {128: 40, 256: 20, 512: 10}
+ROUNDS = {128: 60, 256: 40, 512: 24}
 LEAF_BLOCKS, NODE_BLOCKS, BLOCK = 9, 3, 64
 
 
