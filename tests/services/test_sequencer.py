@@ -391,3 +391,47 @@ async def test_full_blocks_are_no_reason_to_drop_what_was_taken(node: Node) -> N
         assert len(sequencer.pool) == 1
         assert await sequencer.make_block() is not None
         assert sequencer.evm.account(ALICE.address)[0] == 1
+
+
+async def test_blocks_follow_transactions_and_not_the_clock(node: Node) -> None:
+    """Nothing waits for its turn on a quiet chain, and what comes in a hurry shares blocks."""
+    async with node.up(SequencerConfig(block_time=3_600.0)) as sequencer:
+        running = asyncio.create_task(sequencer.run())
+        await asyncio.gather(*(sequencer.submit(tx) for tx in transfers(ALICE, 0, 50)))
+        async with asyncio.timeout(20):
+            await node.chain.wait_beyond(0)  # at once, though two blocks are an hour apart
+        assert len(sequencer.evm.transactions(1)) == 50
+        running.cancel()
+        await asyncio.wait([running])
+    async with node.up(SequencerConfig(block_time=0.01)) as sequencer:
+        running = asyncio.create_task(sequencer.run())
+        for tx in transfers(ALICE, 50, 50):
+            await sequencer.submit(tx)
+        async with asyncio.timeout(20):
+            while sequencer.evm.account(ALICE.address)[0] < 100:
+                await node.chain.wait_beyond(node.chain.latest.number - 1)
+                await asyncio.sleep(0.005)
+        made = node.chain.latest.number
+        await asyncio.sleep(0.1)
+        assert node.chain.latest.number == made  # an idle chain makes none
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_what_waits_behind_a_gap_keeps_no_sequencer_busy(node: Node) -> None:
+    async with node.up(SequencerConfig(block_time=0.001, gather=0.0)) as sequencer:
+        looks = 0
+        select = sequencer.pool.select
+
+        def counted(*args: object, **kwargs: object) -> object:
+            nonlocal looks
+            looks += 1
+            return select(*args, **kwargs)  # type: ignore[arg-type]
+
+        sequencer.pool.select = counted  # type: ignore[method-assign, assignment]
+        running = asyncio.create_task(sequencer.run())
+        await sequencer.submit(transfers(ALICE, 7, 1)[0])
+        await asyncio.sleep(0.3)
+        assert 0 < looks < 5
+        running.cancel()
+        await asyncio.wait([running])

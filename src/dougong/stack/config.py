@@ -226,7 +226,7 @@ class RollupConfig(Table):
     settlement: str | None = None
     proof: Literal["none"] | None = None
     chain_id: ChainId | None = None
-    block_time_ms: Milliseconds = 250
+    block_time_ms: Milliseconds = 50
     gas_limit: GasLimit = 30_000_000
     batch_interval_ms: Milliseconds = 1_000
     claim_interval_ms: Milliseconds = 5_000

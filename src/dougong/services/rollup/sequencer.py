@@ -45,12 +45,17 @@ _REFUSALS = 3  # a block refused it so often though the pool finds nothing wrong
 class SequencerConfig:
     """Times in seconds, sizes in bytes.
 
-    `max_interval` is the longest time without a block (None: an idle chain makes none). `max_block_bytes` bounds a block's own
-    transactions, so that any block fits a blob. Above `max_backlog_bytes` of unpublished transactions no block is made.
+    A block follows the first transaction that waits after `gather`, so that what arrives together goes together, and the block
+    before it after `block_time` at the earliest: a quiet chain confirms at once, a busy one makes fewer and larger blocks. What
+    waits for the base fee to fall is given an empty block every `fall_interval`. `max_interval` is the longest time without a
+    block (None: an idle chain makes none). `max_block_bytes` bounds a block's own transactions, so that any block fits a blob.
+    Above `max_backlog_bytes` of unpublished transactions no block is made.
     `ignore_senders` are not served, on purpose: for tests and the demo of forced inclusion.
     """
 
-    block_time: float = 0.2
+    block_time: float = 0.05
+    gather: float = 0.005
+    fall_interval: float = 0.25
     max_interval: float | None = None
     max_block_bytes: int = 1 << 20
     max_backlog_bytes: int = 64 << 20
@@ -202,12 +207,16 @@ class Sequencer:
     async def run(self) -> None:
         """Makes blocks until cancelled."""
         await self.resync()
+        self._work.set()
+        loop = asyncio.get_running_loop()
+        earliest = loop.time()
         while True:
             await self._wait_for_work()
-            started = asyncio.get_running_loop().time()
-            await self.make_block()
-            spent = asyncio.get_running_loop().time() - started
-            await asyncio.sleep(max(0.0, self._config.block_time - spent))
+            await asyncio.sleep(max(self._config.gather, earliest - loop.time()))
+            earliest = loop.time() + self._config.block_time
+            self._work.clear()
+            if await self.make_block() is not None or self._refused:
+                self._work.set()  # it may have left some over: the next look tells
 
     async def make_block(self) -> BuiltBlock | None:
         """One block, if there is reason for one."""
@@ -291,6 +300,7 @@ class Sequencer:
         gone = await self._refresh(self.pool.senders() if everyone else senders)
         for tx_hash in (*((chosen[index].hash for index in built.included) if built is not None else ()), *gone):
             self._refused.pop(tx_hash, None)
+        self._refused = {tx_hash: count for tx_hash, count in self._refused.items() if tx_hash in self.pool}
         self._m_pool.set(len(self.pool))
 
     async def _refresh(self, senders: Iterable[bytes]) -> list[bytes]:
@@ -303,14 +313,14 @@ class Sequencer:
         return gone
 
     async def _wait_for_work(self) -> None:
-        if len(self.pool) or (self._inbox is not None and self._inbox.after(self._chain.latest.inbox_end)):
-            return
+        """Until something came that a block may hold, or it is time to look all the same."""
         if self._generation != self._chain.generation:
             return
-        self._work.clear()
         limit = None
         if self._config.max_interval is not None:
             limit = max(0.0, self._config.max_interval - (self._clock() - self._last_block))
+        if not self._work.is_set() and (self._paused or self.pool.is_priced_out()):
+            limit = min(self._config.fall_interval, self._config.fall_interval if limit is None else limit)
         try:
             async with asyncio.timeout(limit):
                 await self._work.wait()
