@@ -1,9 +1,11 @@
 """JSON-RPC error codes. Sources: JSON-RPC 2.0 section 5.1; EIP-1474 for −32000 to −32005; go-ethereum for 3 (a call reverted);
-Ethereum's execution-apis for 4444 (pruned history)."""
+EIP-7966 for 4 (no receipt in time) and 5 (waits behind a missing nonce); Ethereum's execution-apis for 4444 (pruned history)."""
 
 from __future__ import annotations
 
 REVERTED = 3
+SYNC_TIMEOUT = 4
+NOT_READY = 5
 PRUNED = 4444
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600

@@ -25,7 +25,7 @@ import httpx
 import orjson
 
 from dougong.errors import InvalidInput, Rejected, Unavailable
-from dougong.net.codes import LIMIT_EXCEEDED
+from dougong.net.codes import LIMIT_EXCEEDED, NOT_READY, REVERTED, SYNC_TIMEOUT
 from dougong.net.reverts import revert_reason
 
 __all__ = ["AnswerTooLarge", "JsonRpc", "LimitExceeded", "NotJsonRpc", "RpcError", "data", "quantity"]
@@ -36,7 +36,9 @@ TOO_MANY_REQUESTS, ONE_HOUR = 429, 3_600
 FORBIDDEN = frozenset({401, 403})
 BUSY = frozenset({502, 503, 504})
 LONGEST_PAUSE = 10.0  # seconds that a node may ask for before the next attempt
-REVERTED = 3  # the code that nodes give to a reverted eth_call or eth_estimateGas
+WITH_A_HASH = frozenset(
+    {SYNC_TIMEOUT, NOT_READY}
+)  # their data is a transaction's hash (EIP-7966), not what a contract reverted with
 
 
 class RpcError(Rejected):
@@ -44,7 +46,8 @@ class RpcError(Rejected):
 
     def __init__(self, method: str, code: int, message: str, data: object) -> None:
         self.method, self.code, self.data = method, code, data
-        self.reason = revert_reason(_revert_data(data)) if _revert_data(data) is not None or code == REVERTED else None
+        reverted_with = None if code in WITH_A_HASH else _revert_data(data)
+        self.reason = revert_reason(reverted_with) if reverted_with is not None or code == REVERTED else None
         super().__init__(f"{method}: {message}" if self.reason is None else f"{method}: reverted: {self.reason}")
 
 

@@ -10,6 +10,7 @@ and for nonces counts the transactions that wait.
 from __future__ import annotations
 
 from dougong.rpc.backend import EvmBackend
+from dougong.rpc.ethereum.accounts import account_methods
 from dougong.rpc.ethereum.blocks import block_methods
 from dougong.rpc.ethereum.chain import Chain, EthereumOptions
 from dougong.rpc.ethereum.fees import fee_methods
@@ -17,9 +18,21 @@ from dougong.rpc.ethereum.logs import log_methods
 from dougong.rpc.ethereum.network import network_methods
 from dougong.rpc.ethereum.state import state_methods
 from dougong.rpc.ethereum.transactions import transaction_methods
+from dougong.rpc.ethereum.waiting import waiting_methods
 from dougong.rpc.protocol import Methods
 
 __all__ = ["EthereumApi", "EthereumOptions"]
+
+SUBJECTS = (
+    network_methods,
+    block_methods,
+    state_methods,
+    transaction_methods,
+    waiting_methods,
+    account_methods,
+    fee_methods,
+    log_methods,
+)
 
 
 class EthereumApi:
@@ -28,7 +41,7 @@ class EthereumApi:
     def __init__(self, backend: EvmBackend, options: EthereumOptions | None = None) -> None:
         self._chain = Chain(backend, options or EthereumOptions())
         self.methods = Methods()
-        for subject in (network_methods, block_methods, state_methods, transaction_methods, fee_methods, log_methods):
+        for subject in SUBJECTS:
             self.methods.include(subject(self._chain))
 
     async def health(self) -> dict[str, object]:

@@ -22,7 +22,9 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class EthereumOptions:
     """What a caller may cost. `gas_cap`: of one eth_call; `log_blocks` and `logs`: of one eth_getLogs; `fee_history_blocks`;
-    `proof_slots` of one eth_getProof. `tip` (wei) is suggested while blocks are less than half full."""
+    `proof_slots` of one eth_getProof. `sync_seconds` is how long eth_sendRawTransactionSync waits where the caller does not say,
+    `most_sync_seconds` at most, `sync_places` how many callers at a time. `tip` (wei) is suggested while blocks
+    are less than half full."""
 
     gas_cap: int = 50_000_000
     log_blocks: int = 100_000
@@ -30,6 +32,9 @@ class EthereumOptions:
     fee_history_blocks: int = 1_024
     reward_blocks: int = 128
     proof_slots: int = 1_024
+    sync_seconds: float = 2.0
+    most_sync_seconds: float = 60.0
+    sync_places: int = 128
     tip: int = 1_000_000
     read_threads: int = 4
     call_threads: int = 2
