@@ -239,8 +239,31 @@ class Evm:
     def transaction_json(self, tx_hash: bytes) -> bytes | None: ...
     def receipt_json(self, tx_hash: bytes) -> bytes | None: ...
     def block_receipts_json(self, number: int) -> bytes: ...
-    def logs_json(self, filter_json: str, first: int, last: int, limit: int) -> bytes:
-        """`filter_json` has address and topics as eth_getLogs does. Raises `InvalidInput` past `limit` results."""
+    def logs_json(
+        self, filter_json: str, first: int, last: int, limit: int, max_bytes: int = ..., seconds: float = ...
+    ) -> bytes:
+        """The logs of blocks first..=last that an eth_getLogs filter's address and topics select, found by the index. Raises
+        `InvalidInput`, with words for the caller, when that would be more than `limit` logs or `max_bytes` of JSON, or takes
+        longer than `seconds`."""
+
+    def block_logs(self, number: int, block_hash: bytes) -> list[tuple[bytes, list[bytes], bytes]] | None:
+        """All logs of the block with this number and hash: (address, topics, JSON). None if the chain holds another there."""
+
+    def header_json(self, number: int) -> bytes:
+        """The header as eth_subscribe's newHeads shows it."""
+
+    # for the explorer Otterscan: `rust/evm/src/otterscan.rs` says what counts as an address's transaction
+    def block_details_json(self, number: int) -> bytes: ...
+    def block_transactions_json(self, number: int, page: int, size: int) -> bytes: ...
+    def search_transactions_json(
+        self, account: bytes, block: int, head: int, *, forward: bool, size: int, seconds: float = ...
+    ) -> bytes:
+        """A page of an address's transactions in blocks above `block`, or below (0: from the chain's end), up to `head`."""
+
+    def transaction_by_nonce(self, sender: bytes, nonce: int, head: int) -> bytes | None: ...
+    def contract_creation(self, account: bytes, head: int) -> tuple[int, list[tuple[bytes, bytes, bool]]] | None:
+        """The block that created a contract and the successful transactions of it in which it takes part: (hash, sender,
+        whether the transaction itself created it)."""
 
     def call_json(self, request_json: str, number: int, gas_cap: int) -> tuple[bool, bytes, int]:
         """(success, return or revert data, gas used) of an eth_call request at the state after block `number`. Without a

@@ -103,6 +103,8 @@ pub struct Executed {
     pub sealed: Sealed,
     pub txs: Vec<SignedTx>,
     pub receipts: Vec<StoredReceipt>,
+    /// Of each transaction: the accounts that it called, paid or created (`index::touched`).
+    pub touched: Vec<Vec<Address>>,
     pub withdrawals: Vec<Withdrawal>,
     /// How many of `txs`, from the front, came through the inbox.
     pub forced: usize,
@@ -146,10 +148,15 @@ pub fn next_base_fee(parent: &Header) -> u64 {
 pub fn assemble(
     context: &BlockContext,
     plan: Plan,
-    outcome: BlockOutcome,
+    mut outcome: BlockOutcome,
     state_root: B256,
     outbox_root: B256,
 ) -> Executed {
+    let touched = outcome
+        .outcomes
+        .iter_mut()
+        .map(|outcome| core::mem::take(&mut outcome.touched))
+        .collect();
     let receipts: Vec<StoredReceipt> = outcome
         .txs
         .iter()
@@ -201,6 +208,7 @@ pub fn assemble(
         sealed: Sealed::new(header),
         txs: outcome.txs,
         receipts,
+        touched,
         withdrawals: plan.withdrawals,
         forced,
         outbox_root,

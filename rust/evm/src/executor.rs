@@ -16,12 +16,13 @@ use alloy_eips::eip7685::Requests;
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251};
 use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use revm::context::result::{EVMError, ExecutionResult};
-use revm::context::{BlockEnv, CfgEnv, Context, ContextTr, TxEnv};
+use revm::context::{BlockEnv, CfgEnv, Context, ContextTr, JournalTr, TxEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::handler::{MainBuilder, MainnetContext, MainnetEvm, SystemCallEvm};
 use revm::primitives::hardfork::SpecId;
 use revm::{DatabaseCommit, ExecuteCommitEvm, ExecuteEvm, Journal};
 
+use crate::index;
 use crate::state::{Overlay, StateReader};
 use crate::tx::SignedTx;
 
@@ -88,6 +89,8 @@ pub struct TxOutcome {
     pub gas_used: u64,
     pub cumulative_gas_used: u64,
     pub logs: Vec<Log>,
+    /// The accounts that it called, paid or created (`index::touched`).
+    pub touched: Vec<Address>,
 }
 
 /// The outcome of a block.
@@ -146,6 +149,7 @@ pub fn execute_block<R: StateReader>(
         }
         match evm.transact_one(tx.env()) {
             Ok(result) => {
+                let touched = index::touched(evm.ctx.journal().evm_state(), &block.beneficiary);
                 evm.commit_inner();
                 let gas_used = result.tx_gas_used();
                 outcome.gas_used += gas_used;
@@ -158,6 +162,7 @@ pub fn execute_block<R: StateReader>(
                     } else {
                         Vec::new()
                     },
+                    touched,
                 });
                 outcome.txs.push(tx);
                 outcome.included.push(position);

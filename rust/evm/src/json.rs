@@ -3,28 +3,27 @@
 //! Source: ethereum/execution-apis. Quantities are hex without leading zeros, bytes are hex, absent values are null.
 
 use alloy_consensus::{Transaction, Typed2718};
-use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes, Log, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Log, U256, keccak256};
 use alloy_trie::KECCAK_EMPTY;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::node::root_hash;
-use crate::quantity;
 use crate::store::{HeaderRecord, ReceiptsRecord, Store, Txn, transactions, withdrawals};
 use crate::trie;
 use crate::tx::{self, Envelope, effective_gas_price};
 use crate::view::At;
 use crate::world;
 
-fn hex(value: impl core::fmt::LowerHex) -> Value {
+pub(crate) fn hex(value: impl core::fmt::LowerHex) -> Value {
     Value::String(format!("{value:#x}"))
 }
 
-fn missing(number: u64) -> Error {
+pub(crate) fn missing(number: u64) -> Error {
     Error::NotFound(format!("there is no block {number}"))
 }
 
-fn to_bytes(value: &Value) -> Vec<u8> {
+pub(crate) fn to_bytes(value: &Value) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
@@ -38,21 +37,31 @@ fn object(value: impl serde::Serialize) -> Result<Map<String, Value>> {
 }
 
 /// A stored block with all that its JSON forms need.
-struct Stored {
-    record: HeaderRecord,
-    txs: Vec<Bytes>,
-    receipts: ReceiptsRecord,
+pub(crate) struct Stored {
+    pub(crate) record: HeaderRecord,
+    pub(crate) txs: Vec<Bytes>,
+    pub(crate) receipts: ReceiptsRecord,
     body_len: usize,
     withdrawals: Vec<alloy_eips::eip4895::Withdrawal>,
 }
 
 impl Stored {
-    fn load(store: &Store, txn: &Txn, number: u64) -> Result<Self> {
-        let record = store.header(txn, number)?.ok_or_else(|| missing(number))?;
-        let body = store.body(txn, number)?.ok_or_else(|| missing(number))?;
+    pub(crate) fn load(store: &Store, txn: &Txn, number: u64) -> Result<Self> {
         let receipts = store
             .receipts(txn, number)?
             .ok_or_else(|| missing(number))?;
+        Self::of(store, txn, number, receipts)
+    }
+
+    /// The block whose receipts were read already.
+    pub(crate) fn of(
+        store: &Store,
+        txn: &Txn,
+        number: u64,
+        receipts: ReceiptsRecord,
+    ) -> Result<Self> {
+        let record = store.header(txn, number)?.ok_or_else(|| missing(number))?;
+        let body = store.body(txn, number)?.ok_or_else(|| missing(number))?;
         let txs = transactions(body)?;
         if receipts.senders.len() != txs.len() || receipts.receipts.len() != txs.len() {
             return Err(Error::Corrupt(format!(
@@ -68,11 +77,11 @@ impl Stored {
         })
     }
 
-    fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.record.sealed.header.number
     }
 
-    fn base_fee(&self) -> u64 {
+    pub(crate) fn base_fee(&self) -> u64 {
         self.record
             .sealed
             .header
@@ -80,12 +89,12 @@ impl Stored {
             .unwrap_or_default()
     }
 
-    fn envelope(&self, index: usize) -> Result<Envelope> {
+    pub(crate) fn envelope(&self, index: usize) -> Result<Envelope> {
         tx::parse(&self.txs[index])
             .map_err(|why| Error::Corrupt(format!("a stored transaction: {why}")))
     }
 
-    fn transaction(&self, index: usize) -> Result<Value> {
+    pub(crate) fn transaction(&self, index: usize) -> Result<Value> {
         let envelope = self.envelope(index)?;
         let mut map = object(&envelope)?;
         map.insert("hash".into(), json!(envelope.tx_hash()));
@@ -119,7 +128,7 @@ impl Stored {
             .sum()
     }
 
-    fn log(&self, log: &Log, tx_hash: &B256, index: usize, log_index: usize) -> Value {
+    pub(crate) fn log(&self, log: &Log, tx_hash: &B256, index: usize, log_index: usize) -> Value {
         let mut map = Map::new();
         map.insert("address".into(), json!(log.address));
         map.insert("topics".into(), json!(log.topics()));
@@ -131,7 +140,7 @@ impl Stored {
         Value::Object(map)
     }
 
-    fn receipt(&self, index: usize) -> Result<Value> {
+    pub(crate) fn receipt(&self, index: usize) -> Result<Value> {
         let envelope = self.envelope(index)?;
         let receipt = &self.receipts.receipts[index];
         let sender = self.receipts.senders[index];
@@ -167,7 +176,7 @@ impl Stored {
         }))
     }
 
-    fn block(&self, full: bool) -> Result<Value> {
+    pub(crate) fn block(&self, full: bool) -> Result<Value> {
         let mut map = object(&self.record.sealed.header)?;
         let payload_length = self.record.rlp.len() + self.body_len;
         let size = payload_length
@@ -242,118 +251,6 @@ pub fn block_receipts(store: &Store, number: u64) -> Result<Vec<u8>> {
         .map(|index| stored.receipt(index))
         .collect::<Result<_>>()?;
     Ok(to_bytes(&Value::Array(receipts)))
-}
-
-/// What eth_getLogs selects by. An empty list of alternatives matches everything.
-struct LogFilter {
-    addresses: Vec<Address>,
-    topics: Vec<Vec<B256>>,
-}
-
-/// Most positions that a log's topics have.
-const MAX_TOPICS: usize = 4;
-/// Most alternatives in one place of a filter.
-const MAX_ALTERNATIVES: usize = 1000;
-
-impl LogFilter {
-    fn parse(json: &str) -> Result<Self> {
-        let wrong = |why: &str| Error::Invalid(format!("the log filter {why}"));
-        let filter: Value =
-            serde_json::from_str(json).map_err(|error| wrong(&format!("is not JSON: {error}")))?;
-        let addresses = alternatives::<20>(filter.get("address"))
-            .ok_or_else(|| wrong("has an address that is none"))?;
-        let topics = match filter.get("topics") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(topics)) if topics.len() <= MAX_TOPICS => topics
-                .iter()
-                .map(|topic| {
-                    alternatives::<32>(Some(topic))
-                        .map(|topic| topic.into_iter().map(B256::new).collect())
-                })
-                .collect::<Option<_>>()
-                .ok_or_else(|| wrong("has a topic that is not 32 bytes"))?,
-            Some(_) => return Err(wrong("has topics that are not a list of at most 4")),
-        };
-        Ok(Self {
-            addresses: addresses.into_iter().map(Address::new).collect(),
-            topics,
-        })
-    }
-
-    fn may_match(&self, bloom: &Bloom) -> bool {
-        let any = |mut items: core::slice::Iter<'_, B256>| {
-            items.any(|item| bloom.contains_input(BloomInput::Raw(item.as_slice())))
-        };
-        (self.addresses.is_empty()
-            || self
-                .addresses
-                .iter()
-                .any(|address| bloom.contains_input(BloomInput::Raw(address.as_slice()))))
-            && self
-                .topics
-                .iter()
-                .all(|alternatives| alternatives.is_empty() || any(alternatives.iter()))
-    }
-
-    fn matches(&self, log: &Log) -> bool {
-        (self.addresses.is_empty() || self.addresses.contains(&log.address))
-            && log.topics().len() >= self.topics.len()
-            && self
-                .topics
-                .iter()
-                .zip(log.topics())
-                .all(|(wanted, topic)| wanted.is_empty() || wanted.contains(topic))
-    }
-}
-
-/// null (anything), one value, or a list of alternatives.
-fn alternatives<const N: usize>(value: Option<&Value>) -> Option<Vec<[u8; N]>> {
-    match value {
-        None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::Array(items)) if items.len() <= MAX_ALTERNATIVES => {
-            items.iter().map(quantity::fixed).collect()
-        }
-        Some(one) => Some(vec![quantity::fixed(one)?]),
-    }
-}
-
-/// The logs of blocks first..=last that a filter selects.
-pub fn logs(
-    store: &Store,
-    filter_json: &str,
-    first: u64,
-    last: u64,
-    limit: usize,
-) -> Result<Vec<u8>> {
-    let filter = LogFilter::parse(filter_json)?;
-    let txn = store.read()?;
-    let mut found = Vec::new();
-    for number in first..=last {
-        let Some(record) = store.header(&txn, number)? else {
-            return Err(missing(number));
-        };
-        if record.sealed.header.logs_bloom.is_zero()
-            || !filter.may_match(&record.sealed.header.logs_bloom)
-        {
-            continue;
-        }
-        let stored = Stored::load(store, &txn, number)?;
-        let mut log_index = 0;
-        for (index, receipt) in stored.receipts.receipts.iter().enumerate() {
-            for log in &receipt.logs {
-                if filter.matches(log) {
-                    if found.len() == limit {
-                        return Err(Error::Invalid(format!(
-                            "more than {limit} logs match: ask for fewer blocks"
-                        )));
-                    }
-                    found.push(stored.log(log, &keccak256(&stored.txs[index]), index, log_index));
-                }
-                log_index += 1;
-            }
-        }
-    }
-    Ok(to_bytes(&Value::Array(found)))
 }
 
 /// EIP-1186: an account and some of its slots, with proofs under the state root of block `number`.

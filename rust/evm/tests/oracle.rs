@@ -17,7 +17,7 @@ use dougong_evm::state::{Account, Overlay, StateReader};
 use dougong_evm::store::Store;
 use dougong_evm::tx::{Envelope, SenderCache, decode_any};
 use dougong_evm::view::At;
-use dougong_evm::{call, json, world};
+use dougong_evm::{call, json, logs, world};
 use revm::primitives::hardfork::SpecId;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -153,6 +153,7 @@ fn replay(vectors: &Path, folder: &Path) -> Store {
         sealed,
         txs: Vec::new(),
         receipts: Vec::new(),
+        touched: Vec::new(),
         withdrawals: Vec::new(),
         forced: 0,
         outbox_root: B256::ZERO,
@@ -340,7 +341,12 @@ fn answer(config: &ChainConfig, store: &Store, method: &str, params: &[Value]) -
                     number(store, &filter["toBlock"])?,
                 ),
             };
-            parse(json::logs(store, &filter.to_string(), first, last, 10_000).ok()?)
+            let budget = logs::Budget {
+                count: 10_000,
+                bytes: 64 << 20,
+                time: std::time::Duration::from_secs(60),
+            };
+            parse(logs::logs(store, &filter.to_string(), (first, last), budget).ok()?)
         }
         "eth_getProof" => {
             let slots: Vec<B256> = params[1]

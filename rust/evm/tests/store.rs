@@ -10,9 +10,10 @@ use dougong_evm::error::Error;
 use dougong_evm::state::StateReader;
 use dougong_evm::store::DEFAULT_MAP_BYTES;
 use dougong_evm::tx::SenderCache;
-use dougong_evm::{call, json, proof};
+use dougong_evm::{call, json, logs, proof};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Writes calldata's second word into the slot that its first word names, and logs that.
 /// sstore(calldataload(0), calldataload(32)); log1(0, 0, calldataload(0))
@@ -77,6 +78,14 @@ fn portrait(chain: &Chain, actor: &Actor, number: u64) -> String {
         state.account(actor.address).unwrap(),
         String::from_utf8(proof).unwrap()
     )
+}
+
+fn budget(count: usize) -> logs::Budget {
+    logs::Budget {
+        count,
+        bytes: 1 << 20,
+        time: Duration::from_secs(60),
+    }
 }
 
 #[test]
@@ -347,7 +356,7 @@ fn logs_are_found_by_address_and_topic_within_bounds() {
         chain.commit().unwrap();
     }
     let find = |filter: Value, limit| {
-        json::logs(chain.store(), &filter.to_string(), 0, 6, limit)
+        logs::logs(chain.store(), &filter.to_string(), (0, 6), budget(limit))
             .map(|found| serde_json::from_slice::<Vec<Value>>(&found).unwrap())
     };
     let topic = |value: u64| json!(B256::from(U256::from(value)));
@@ -379,7 +388,7 @@ fn logs_are_found_by_address_and_topic_within_bounds() {
         Err(Error::Invalid(_))
     ));
     assert!(matches!(
-        json::logs(chain.store(), "{}", 0, 7, 10),
+        logs::logs(chain.store(), "{}", (0, 7), budget(10)),
         Err(Error::NotFound(_))
     ));
 }

@@ -84,6 +84,7 @@ impl Chain {
                     sealed,
                     txs: Vec::new(),
                     receipts: Vec::new(),
+                    touched: Vec::new(),
                     withdrawals: Vec::new(),
                     forced: 0,
                     outbox_root,
@@ -103,6 +104,12 @@ impl Chain {
                 txn.commit()?;
             }
             Some(identity) if identity == Store::identity_bytes(&fingerprint) => {}
+            Some(identity) if Store::is_other_format(&identity) => {
+                return Err(Error::Corrupt(format!(
+                    "{} was written in the format of another version of this program",
+                    path.display()
+                )));
+            }
             Some(_) => {
                 return Err(Error::Corrupt(format!(
                     "{} holds a chain of another genesis document",

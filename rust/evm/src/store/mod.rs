@@ -6,6 +6,7 @@
 //! - `accounts`, `storage`: the latest state, flat; `codes`: by hash
 //! - `nodes`: the tries' nodes under growing numbers, never rewritten: every stored block's state stays readable
 //! - `undo`: number → what the block replaced in the flat tables
+//! - `index`: kind, level, number → fingerprints that find logs and transactions (`crate::index`)
 //!
 //! A commit is one write transaction: after a crash the store is at the last commit that returned, or a later one.
 
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::node::{Link, Node, NodeId, NodeSource, parse_record};
 use crate::state::Account;
 
+mod index;
 mod records;
 mod write;
 
@@ -31,7 +33,7 @@ use records::{decode_account, number_key, slot_key, to_u64};
 type Table = Database<Raw, Raw>;
 pub type Txn<'a> = RoTxn<'a, WithoutTls>;
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Address space set aside for the map; the file grows with its content.
 pub const DEFAULT_MAP_BYTES: usize = 1 << 40;
 
@@ -48,6 +50,7 @@ pub struct Store {
     codes: Table,
     nodes: Table,
     undo: Table,
+    index: Table,
     _lock: File,
 }
 
@@ -112,6 +115,7 @@ impl Store {
             codes: table("codes")?,
             nodes: table("nodes")?,
             undo: table("undo")?,
+            index: table("index")?,
             env: env.clone(),
             _lock: lock,
         };
@@ -139,6 +143,7 @@ impl Store {
             &self.codes,
             &self.nodes,
             &self.undo,
+            &self.index,
         ];
         for table in chain.into_iter().chain(state) {
             let mut entries = 0;
@@ -176,6 +181,11 @@ impl Store {
         Ok(self
             .meta
             .put(txn, b"identity", &Self::identity_bytes(fingerprint))?)
+    }
+
+    /// Whether this is the identity of a store that another format's version wrote.
+    pub fn is_other_format(identity: &[u8]) -> bool {
+        identity.get(..8) != Some(&FORMAT.to_be_bytes()[..])
     }
 
     pub fn identity_bytes(fingerprint: &B256) -> Vec<u8> {

@@ -59,6 +59,7 @@ impl Store {
         for change in &changes.accounts {
             self.put_change(txn, change)?;
         }
+        self.put_index(txn, block)?;
         Ok(self.meta.put(txn, b"head", &key)?)
     }
 
@@ -155,6 +156,7 @@ impl Store {
         for table in [&self.headers, &self.bodies, &self.receipts, &self.undo] {
             table.delete(txn, &key)?;
         }
+        self.pop_index(txn, number)?;
         self.hashes.delete(txn, hash.as_slice())?;
         Ok(self.meta.put(txn, b"head", &number_key(number - 1))?)
     }

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod functions;
+mod streams;
 mod values;
 
 use dougong_evm::alloy::B256;
@@ -254,19 +255,6 @@ impl Evm {
         number: u64,
     ) -> PyResult<Bound<'py, PyBytes>> {
         self.bytes(py, |chain| json::block_receipts(chain.store(), number))
-    }
-
-    fn logs_json<'py>(
-        &self,
-        py: Python<'py>,
-        filter_json: &str,
-        first: u64,
-        last: u64,
-        limit: usize,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        self.bytes(py, |chain| {
-            json::logs(chain.store(), filter_json, first, last, limit)
-        })
     }
 
     fn call_json<'py>(
