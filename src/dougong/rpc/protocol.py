@@ -25,7 +25,7 @@ from dougong.net.codes import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, L
 from dougong.rpc.errors import RpcError, error_of
 from dougong.rpc.throttle import Client
 
-__all__ = ["Limits", "Method", "Methods", "Observer", "Param", "answer"]
+__all__ = ["Limits", "Method", "Methods", "Notifier", "Observer", "Param", "answer"]
 
 REQUIRED: Any = object()
 Handler = Callable[..., Awaitable[object]]
@@ -59,6 +59,8 @@ class Method:
     name: str
     handler: Handler
     params: tuple[Param, ...]
+    for_client: bool = False
+    """Whether the handler takes the caller's `Client` (or None) before its arguments."""
 
     def bind(self, given: list[object] | dict[str, object]) -> list[object]:
         """The handler's arguments from `params` by position or by name. Raises `RpcError` INVALID_PARAMS."""
@@ -91,23 +93,57 @@ class Methods:
 
     def __init__(self) -> None:
         self._methods: dict[str, Method] = {}
+        self._on_socket: list[Callable[[Notifier], Methods]] = []
 
-    def add(self, name: str, handler: Handler, *params: Param) -> None:
+    def add(self, name: str, handler: Handler, *params: Param, for_client: bool = False) -> None:
         """Raises `ValueError` for a name that is taken."""
         if name in self._methods:
             raise ValueError(f"{name} is there already")
-        self._methods[name] = Method(name, handler, params)
+        self._methods[name] = Method(name, handler, params, for_client)
 
     def include(self, other: Methods) -> Methods:
         for method in other._methods.values():
-            self.add(method.name, method.handler, *method.params)
+            self.add(method.name, method.handler, *method.params, for_client=method.for_client)
+        self._on_socket += other._on_socket
         return self
+
+    def on_socket(self, own: Callable[[Notifier], Methods]) -> None:
+        """`own` makes the methods of one WebSocket connection, which stand in for those of the same names."""
+        self._on_socket.append(own)
+
+    def connected(self, notifier: Notifier) -> Methods:
+        """These methods as one connection has them."""
+        methods = Methods()
+        methods._methods = dict(self._methods)
+        for own in self._on_socket:
+            methods._methods |= own(notifier)._methods
+        return methods
 
     def get(self, name: str) -> Method | None:
         return self._methods.get(name)
 
     def names(self) -> list[str]:
         return sorted(self._methods)
+
+
+class Notifier(Protocol):
+    """A connection, as what subscribes sees it."""
+
+    @property
+    def client(self) -> Client: ...
+
+    def notify(self, head: bytes, body: bytes, tail: bytes) -> None:
+        """Sends a message of three parts, of which many connections may share one, after every reply to a call that came before.
+        Never waits: a connection that leaves too much unread is cut off."""
+        ...
+
+    def cut(self) -> None:
+        """Ends the connection."""
+        ...
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """`call` is called when the connection has ended."""
+        ...
 
 
 class Observer(Protocol):
@@ -183,6 +219,8 @@ async def _answer_one(
         arguments = method.bind(given)
         async with _metered(client, name) as spent:
             spent(sum(len(argument) for argument in arguments if isinstance(argument, (bytes, str))))
+            if method.for_client:
+                arguments.insert(0, client)
             result = await method.handler(*arguments)
             reply = orjson.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}) if wants_reply else None
             spent(len(reply or b""))

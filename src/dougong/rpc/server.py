@@ -5,7 +5,8 @@
     async with asyncio.TaskGroup() as group:
         group.create_task(server.run())                      # until cancelled; calls under way are answered first
 
-`POST /alpha` is JSON-RPC, `GET /alpha` the chain's health, `GET /` the list of chains, `GET /metrics` Prometheus.
+`POST /alpha` is JSON-RPC, a WebSocket at /alpha the same with subscriptions, `GET /alpha` the chain's health, `GET /` the list of
+chains, `GET /metrics` Prometheus.
 
 What an attacker can do with a socket: send what it likes. A head or body over the limit is refused before it is read to its
 end, one that trickles is cut off, more requests than the limit get 503, and nothing that arrives makes anything but a JSON-RPC
@@ -25,16 +26,18 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from dougong.errors import ConfigError, DougongError
 from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
 from dougong.rpc.errors import RpcError
 from dougong.rpc.listening import Listening, json_response, listen, read_body, refusal, serve
-from dougong.rpc.protocol import Limits, Methods, answer
+from dougong.rpc.protocol import Limits, Methods, Observer, answer
 from dougong.rpc.replies import Replies, Reply
+from dougong.rpc.sessions import RpcSession, SocketLimits
 from dougong.rpc.throttle import Client, ClientLimits, Throttle, TooMany, address_of
 
 __all__ = ["Health", "RpcServer"]
@@ -58,9 +61,11 @@ class RpcServer(Listening):
         clients: ClientLimits | None = None,
         proxies: Collection[str] = (),
         replies_bytes: int = 512 << 20,
+        sockets: SocketLimits | None = None,
     ) -> None:
         """`max_requests` is how many requests may be under way at a time, `origins` whose pages may call (CORS), `clients` what
-        one client may take, `proxies` whose X-Forwarded-For is believed, `replies_bytes` how much may wait for slow readers."""
+        one client may take, `proxies` whose X-Forwarded-For is believed, `replies_bytes` how much may wait for slow readers,
+        `sockets` what WebSocket connections may take."""
         super().__init__(listener)
         self._limits = limits or Limits()
         self._max_requests = max_requests
@@ -68,6 +73,9 @@ class RpcServer(Listening):
         self._throttle = Throttle(clients)
         self._replies = Replies(replies_bytes)
         self._proxies = frozenset(proxies)
+        self._origins = frozenset(origins)
+        self._sockets = sockets or SocketLimits()
+        self._connections = 0
         self._registry = registry or CollectorRegistry()
         self._chains: dict[str, tuple[Methods, Health]] = {}
         self._calls = Counter(
@@ -86,6 +94,8 @@ class RpcServer(Listening):
                 Route("/{chain}", self._health, methods=["GET"]),
                 Route("/{chain}", self._call, methods=["POST"]),
                 Route("/{chain}/", self._call, methods=["POST"]),
+                WebSocketRoute("/{chain}", self._connect),
+                WebSocketRoute("/{chain}/", self._connect),
             ],
             middleware=[cors],
         )
@@ -102,6 +112,7 @@ class RpcServer(Listening):
         origins: tuple[str, ...] = ("*",),
         clients: ClientLimits | None = None,
         proxies: Collection[str] = (),
+        sockets: SocketLimits | None = None,
     ) -> RpcServer:
         """Takes the address at once (port 0: any free one). Raises `ConfigError` naming it when that is not possible."""
         return cls(
@@ -112,6 +123,7 @@ class RpcServer(Listening):
             origins=origins,
             clients=clients,
             proxies=proxies,
+            sockets=sockets,
         )
 
     def url(self, chain: str) -> str:
@@ -130,7 +142,7 @@ class RpcServer(Listening):
 
     async def run(self) -> None:
         """Serves until cancelled, then answers what is under way, and closes the socket."""
-        await serve(self.app, self._listener, self._limits)
+        await serve(self.app, self._listener, self._limits, websockets=True)
 
     # --- routes -----------------------------------------------------------------------------------------------------
 
@@ -159,9 +171,7 @@ class RpcServer(Listening):
             return refusal(415, RpcError(INVALID_REQUEST, "the content type must be application/json"))
         if self._under_way >= self._max_requests:
             return refusal(503, RpcError(LIMIT_EXCEEDED, f"more than {self._max_requests} requests are under way: try again"))
-        peer = "" if request.client is None else request.client.host
-        forwarded = ",".join(request.headers.getlist("x-forwarded-for"))  # some proxies add a header, others to the header
-        client = self._throttle.client(address_of(peer, forwarded, self._proxies))
+        client = self._client(request)
         self._under_way += 1
         try:
             with client.request():
@@ -182,12 +192,48 @@ class RpcServer(Listening):
         if body is None:
             return refusal(413, RpcError(INVALID_REQUEST, f"the body is over {self._limits.request_bytes} bytes"))
 
+        reply = await answer(methods, body, self._limits, self._observer(name), client)
+        return Response(status_code=204) if reply is None else Reply(reply, self._replies, client, REPLY_SECONDS)
+
+    async def _connect(self, websocket: WebSocket) -> None:
+        name = websocket.path_params["chain"]
+        found = self._chains.get(name)
+        if found is None:
+            await websocket.send_denial_response(self._no_chain(name))
+            return
+        origin = websocket.headers.get("origin")
+        if origin is not None and not self._origins & {"*", origin}:
+            await websocket.send_denial_response(refusal(403, RpcError(INVALID_REQUEST, "pages of this origin may not call")))
+            return
+        if self._connections >= self._sockets.connections:
+            busy = RpcError(LIMIT_EXCEEDED, f"more than {self._sockets.connections} connections are open: try again")
+            await websocket.send_denial_response(refusal(503, busy))
+            return
+        client = self._client(websocket)
+        self._connections += 1
+        try:
+            with client.connection():
+                await websocket.accept()
+                session = RpcSession(
+                    websocket, found[0], client, self._replies, self._limits, self._sockets, observe=self._observer(name)
+                )
+                await session.run()
+        except TooMany as error:
+            await websocket.send_denial_response(refusal(429, error, retry_after=error.retry_after))
+        finally:
+            self._connections -= 1
+
+    def _client(self, source: HTTPConnection) -> Client:
+        peer = "" if source.client is None else source.client.host
+        forwarded = ",".join(source.headers.getlist("x-forwarded-for"))  # some proxies add a header, others to the header
+        return self._throttle.client(address_of(peer, forwarded, self._proxies))
+
+    def _observer(self, name: str) -> Observer:
         def observe(method: str, outcome: str, seconds: float) -> None:
             self._calls.labels(name, method, outcome).inc()
             self._seconds.labels(name, method).observe(seconds)
 
-        reply = await answer(methods, body, self._limits, observe, client)
-        return Response(status_code=204) if reply is None else Reply(reply, self._replies, client, REPLY_SECONDS)
+        return observe
 
     def _no_chain(self, name: str) -> Response:
         there = ", ".join(sorted(self._chains)) or "none"

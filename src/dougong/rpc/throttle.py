@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -64,19 +64,23 @@ def cost_of(method: str) -> int:
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
     """Of one client: `bytes_per_s` (0: as many as it likes) and `burst_bytes` of metered calls, how many `calls` of those run and
-    how many HTTP `requests` are under way at a time."""
+    how many HTTP `requests` are under way at a time; how many WebSocket `connections`, `subscriptions` and `filters` it has
+    (those of many criteria count as several)."""
 
     bytes_per_s: int = 32 << 20
     burst_bytes: int = 256 << 20
     calls: int = 32
     requests: int = 256
+    connections: int = 256
+    subscriptions: int = 4_096
+    filters: int = 1_024
 
 
 class TooMany(RpcError):
     """More requests under way than one client may have: HTTP status 429. `retry_after` in seconds."""
 
-    def __init__(self, requests: int) -> None:
-        super().__init__(LIMIT_EXCEEDED, f"more than {requests} requests of yours are under way", {"retryAfter": 1})
+    def __init__(self, most: int, what: str = "requests of yours are under way") -> None:
+        super().__init__(LIMIT_EXCEEDED, f"more than {most} {what}", {"retryAfter": 1})
         self.retry_after = 1
 
 
@@ -90,10 +94,11 @@ class Client:
         self._filled_at = clock()
         self._places = asyncio.Semaphore(limits.calls)
         self._requests = 0
+        self._held: Counter[str] = Counter()
 
     @property
     def idle(self) -> bool:
-        return self._requests == 0 and self._level() >= self._limits.burst_bytes
+        return self._requests == 0 and not self._held and self._level() >= self._limits.burst_bytes
 
     @contextmanager
     def request(self) -> Iterator[None]:
@@ -105,6 +110,41 @@ class Client:
             yield
         finally:
             self._requests -= 1
+
+    @contextmanager
+    def connection(self) -> Iterator[None]:
+        """Raises `TooMany`."""
+        most = self._limits.connections
+        if self._held["connections"] >= most:
+            raise TooMany(most, "connections of yours are open")
+        self._held["connections"] += 1
+        try:
+            yield
+        finally:
+            self._give("connections", 1)
+
+    def subscribe(self, weight: int) -> None:
+        """Raises `RpcError`. What it takes `unsubscribe` gives back; likewise for filters."""
+        self._take_some("subscriptions", weight, self._limits.subscriptions)
+
+    def unsubscribe(self, weight: int) -> None:
+        self._give("subscriptions", weight)
+
+    def install(self, weight: int) -> None:
+        self._take_some("filters", weight, self._limits.filters)
+
+    def uninstall(self, weight: int) -> None:
+        self._give("filters", weight)
+
+    def _take_some(self, kind: str, weight: int, most: int) -> None:
+        if self._held[kind] + weight > most:
+            raise RpcError(LIMIT_EXCEEDED, f"you may have at most {most} {kind}")
+        self._held[kind] += weight
+
+    def _give(self, kind: str, weight: int) -> None:
+        self._held[kind] -= weight
+        if not self._held[kind]:
+            del self._held[kind]
 
     @asynccontextmanager
     async def call(self, method: str) -> AsyncIterator[Callable[[int], None]]:

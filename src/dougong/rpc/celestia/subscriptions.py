@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 import orjson
 import structlog
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from dougong.availability.celestia.values import read_namespace
-from dougong.errors import DougongError, InvalidInput, Rejected
+from dougong.errors import DougongError, InvalidInput
 from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED
+from dougong.rpc import sessions
 from dougong.rpc.celestia.blob import blobs_of
 from dougong.rpc.celestia.header import HeaderShapes
 from dougong.rpc.celestia.node import Node, encoded, failure
@@ -34,7 +35,6 @@ __all__ = ["SUBSCRIPTIONS", "Caller", "Feeds", "Session"]
 
 SUBSCRIPTIONS = ("header.Subscribe", "blob.Subscribe")
 LEVEL = "read"
-TOO_BIG = 1009
 
 Feed = Callable[[int], Awaitable[object]]
 """What a subscriber gets of the block at a height."""
@@ -87,61 +87,19 @@ class Caller:
     message_bytes: int
 
 
-class Session:
+class Session(sessions.Session):
     """A connection whose token was read. `run` returns when it ends."""
 
     def __init__(self, socket: WebSocket, caller: Caller, feeds: Feeds, replies: Replies, limits: Limits) -> None:
-        self._socket = socket
+        super().__init__(socket, caller.client, replies, calls=feeds.node.limits.calls, message_bytes=caller.message_bytes)
         self._caller = caller
         self._feeds = feeds
-        self._replies = replies
         self._limits = limits
-        self._room = asyncio.Semaphore(feeds.node.limits.calls)
-        self._writing = asyncio.Lock()
         self._channels = itertools.count(1)
         self._open: dict[bytes, _Open] = {}
-        self._calls: set[asyncio.Task[None]] = set()
-        self._unread = asyncio.Event()
-        self._ended = False
 
-    async def run(self) -> None:
-        """Until either end has enough: the other one closes, or leaves unread what he asked for."""
-        listening, unread = asyncio.create_task(self._listen()), asyncio.create_task(self._unread.wait())
-        try:
-            await asyncio.wait([listening, unread], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._ended = True
-            tasks = [listening, unread, *self._calls, *(one.task for one in self._open.values())]
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-
-    async def _listen(self) -> None:
-        while True:
-            await self._room.acquire()  # nothing more is read while too many calls are under way
-            body = await self._receive()
-            if body is None:
-                return
-            if len(body) > self._caller.message_bytes:
-                await self._socket.close(TOO_BIG)
-                return
-            call = asyncio.create_task(self._handle(body))
-            self._calls.add(call)
-            call.add_done_callback(self._done)
-
-    async def _receive(self) -> bytes | None:
-        """The next message, None at the end."""
-        message = await self._socket.receive()
-        if message["type"] != "websocket.receive":
-            return None
-        text: str | None = message.get("text")
-        return text.encode() if text is not None else message.get("bytes") or b""
-
-    def _done(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
-        self._room.release()
-        if not call.cancelled() and call.exception() is not None:
-            structlog.get_logger().error("celestia api: a message was not answered", exc_info=call.exception())
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [one.task for one in self._open.values()]
 
     async def _handle(self, body: bytes) -> None:
         request = _control(body)
@@ -207,16 +165,6 @@ class Session:
         opened = self._open.get(_key(params[0] if isinstance(params, list) and params else None) or b"")
         if opened is not None:
             opened.task.cancel()
-
-    async def _send(self, reply: bytes) -> None:
-        try:
-            with self._replies.waiting(self._caller.client, len(reply)):
-                async with self._writing:
-                    await self._socket.send_text(reply.decode())
-        except Rejected:
-            self._unread.set()
-        except (WebSocketDisconnect, RuntimeError):  # it went away meanwhile: `run` sees that too
-            return
 
 
 def _notification(method: str, params: list[object]) -> bytes:

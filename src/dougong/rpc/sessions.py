@@ -1,0 +1,196 @@
+"""One WebSocket connection: JSON-RPC calls at a time, and what is sent without being asked for.
+
+    session = RpcSession(websocket, methods, client, replies, limits, SocketLimits())
+    await session.run()                                 # until either end has enough
+
+`Session` is what every API's connections share: messages are answered concurrently, so many and no more, and a reader that leaves
+too much of what it asked for unread is cut off. `RpcSession` serves a chain's `Methods`, those among them that subscribe
+(`Methods.on_socket`): what a subscription sends waits in a bounded queue, and the connection ends when that is full, because a
+reader that misses an event must know that it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from dougong.errors import Rejected
+from dougong.rpc.protocol import Limits, Methods, Observer, answer
+from dougong.rpc.replies import Replies
+from dougong.rpc.throttle import Client
+
+__all__ = ["RpcSession", "Session", "SocketLimits"]
+
+TOO_BIG = 1009
+
+
+class Session:
+    """`_handle` answers one message; `_tasks` names what else runs as long as the connection."""
+
+    def __init__(self, socket: WebSocket, client: Client, replies: Replies, *, calls: int, message_bytes: int) -> None:
+        self._socket = socket
+        self._client = client
+        self._replies = replies
+        self._message_bytes = message_bytes
+        self._room = asyncio.Semaphore(calls)
+        self._writing = asyncio.Lock()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._unread = asyncio.Event()
+        self._ended = False
+
+    async def _handle(self, body: bytes) -> None:
+        raise NotImplementedError
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return []
+
+    async def run(self) -> None:
+        """Until either end has enough: the other one closes, or leaves unread what he asked for."""
+        listening, unread = asyncio.create_task(self._listen()), asyncio.create_task(self._unread.wait())
+        try:
+            await asyncio.wait([listening, unread], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._ended = True
+            tasks = [listening, unread, *self._calls, *self._tasks()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _listen(self) -> None:
+        while True:
+            await self._room.acquire()  # nothing more is read while too many calls are under way
+            body = await self._receive()
+            if body is None:
+                return
+            if len(body) > self._message_bytes:
+                await self._socket.close(TOO_BIG)
+                return
+            call = asyncio.create_task(self._handle(body))
+            self._calls.add(call)
+            call.add_done_callback(self._done)
+
+    async def _receive(self) -> bytes | None:
+        """The next message, None at the end."""
+        message = await self._socket.receive()
+        if message["type"] != "websocket.receive":
+            return None
+        text: str | None = message.get("text")
+        return text.encode() if text is not None else message.get("bytes") or b""
+
+    def _done(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._room.release()
+        if not call.cancelled() and call.exception() is not None:
+            structlog.get_logger().error("websocket: a message was not answered", exc_info=call.exception())
+
+    async def _send(self, reply: bytes) -> None:
+        try:
+            with self._replies.waiting(self._client, len(reply)):
+                async with self._writing:
+                    await self._socket.send_text(reply.decode())
+        except Rejected:
+            self._unread.set()
+        except (WebSocketDisconnect, RuntimeError):  # it went away meanwhile: `run` sees that too
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLimits:
+    """How many connections there may be in all, how many calls of one run at a time, how many bytes of a message it may send,
+    and of events may wait for it."""
+
+    connections: int = 2_048
+    calls: int = 64
+    message_bytes: int = 1 << 20
+    unread_bytes: int = 4 << 20
+
+
+class RpcSession(Session):
+    """A `Notifier` (rpc/protocol.py) to the methods that subscribe."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        methods: Methods,
+        client: Client,
+        replies: Replies,
+        limits: Limits,
+        sockets: SocketLimits,
+        *,
+        observe: Observer | None = None,
+    ) -> None:
+        super().__init__(socket, client, replies, calls=sockets.calls, message_bytes=sockets.message_bytes)
+        self.client = client
+        self._limits = limits
+        self._observe = observe
+        self._most_unread = sockets.unread_bytes
+        self._events: deque[tuple[bytes, bytes, bytes]] = deque()
+        self._waiting_bytes = 0
+        self._news = asyncio.Event()
+        self._held = 0
+        self._at_end: list[Callable[[], None]] = []
+        self._methods = methods.connected(self)
+
+    async def run(self) -> None:
+        self._telling = asyncio.create_task(self._tell())
+        try:
+            await super().run()
+        finally:
+            for end in self._at_end:
+                end()
+            self._events.clear()
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [self._telling]
+
+    async def _handle(self, body: bytes) -> None:
+        # No event of a subscription goes out before the reply that names it: none at all while one is being opened.
+        opening = b"subscribe" in body
+        self._held += opening
+        try:
+            reply = await answer(self._methods, body, self._limits, self._observe, self._client)
+            if reply is not None:
+                await self._send(reply)
+        finally:
+            self._held -= opening
+            if not self._held and self._events:
+                self._news.set()
+
+    # --- Notifier -----------------------------------------------------------------------------------------------------
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        self._at_end.append(call)
+
+    def notify(self, head: bytes, body: bytes, tail: bytes) -> None:
+        if self._ended or self._unread.is_set():
+            return
+        self._waiting_bytes += len(head) + len(body) + len(tail)
+        if self._waiting_bytes > self._most_unread:
+            self._events.clear()
+            self._unread.set()
+            return
+        self._events.append((head, body, tail))
+        if not self._held:
+            self._news.set()
+
+    def cut(self) -> None:
+        self._unread.set()
+
+    async def _tell(self) -> None:
+        """What is shared between many readers is put together for one of them when its turn comes, not before."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._events and not self._held:
+                event = b"".join(self._events.popleft())
+                try:
+                    async with self._writing:
+                        await self._socket.send_text(event.decode())
+                except (WebSocketDisconnect, RuntimeError):
+                    return
+                self._waiting_bytes -= len(event)
