@@ -53,7 +53,7 @@ const authorizationList = [await authority.authorize({ address: await token.getA
 const data = token.interface.encodeFunctionData("approve", [PLAIN, 5]);
 show("7702", await mined(wallet.sendTransaction({ ...fees, type: 4, to: authority.address, data, authorizationList })));
 show("7702: code", await provider.getCode(authority.address));
-show("7702: storage", await new Contract(authority.address, token.interface, provider).allowance(authority.address, PLAIN));
+show("7702: storage", await new Contract(authority.address, token.interface, provider).allowance(wallet.address, PLAIN));
 
 // --- read -------------------------------------------------------------------------------------------------------------
 

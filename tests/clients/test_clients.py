@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from dougong.contracts import BUILD
+from tests.clients.cast_program import cast_program
+from tests.clients.web3_program import web3_program
 from tests.clients.world import Node, account, anvil_node, our_node
 
 HERE = Path(__file__).parent
@@ -77,6 +79,11 @@ def compare(theirs: list[dict[str, Any]], ours: list[dict[str, Any]], *, least: 
         text for one, other in zip(theirs, ours, strict=True) for text in differences(one["value"], other["value"], one["step"])
     ]
     assert not found, "\n".join(found)
+    steps = {line["step"]: line["value"] for line in ours}  # and it is not that both are wrong
+    assert all("too late" in json.dumps(steps[name]) for name in ("revert: call", "revert: estimate"))
+    assert steps["7702: storage"] in (5, "5", "0x5")
+    assert steps["behind a gap: nonces"] == [0, 0]
+    assert steps["nonces at the end"][0] == steps["nonces at the end"][1]
 
 
 async def program(name: str, url: str) -> list[dict[str, Any]]:
@@ -103,3 +110,13 @@ async def test_ethers(pair: Pair) -> None:
 
 async def test_viem(pair: Pair) -> None:
     compare(*await both("viem", pair), least=40)
+
+
+async def test_web3(pair: Pair) -> None:
+    secret = account("web3").secret
+    compare(*await asyncio.gather(web3_program(pair.theirs, secret), web3_program(pair.ours.url, secret)), least=40)
+
+
+async def test_cast(pair: Pair) -> None:
+    secret = account("cast").secret
+    compare(*await asyncio.gather(cast_program(pair.theirs, secret), cast_program(pair.ours.url, secret)), least=40)

@@ -60,7 +60,7 @@ const authorization = await wallet.signAuthorization({ account: authority, contr
 const data = encodeFunctionData({ abi: token.abi, functionName: "approve", args: [PLAIN, 5n] });
 show("7702", await mined(wallet.sendTransaction({ ...fees, to: authority.address, data, authorizationList: [authorization] })));
 show("7702: code", [await client.getCode({ address: authority.address }), await client.getDelegation({ address: authority.address })]);
-show("7702: storage", await ask({ ...token, address: authority.address }, "allowance", authority.address, PLAIN));
+show("7702: storage", await ask({ ...token, address: authority.address }, "allowance", account.address, PLAIN));
 
 // --- read -------------------------------------------------------------------------------------------------------------
 
