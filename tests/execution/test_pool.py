@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import typing
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from dougong._native import sign_transaction
 from dougong.errors import InvalidTransaction
-from dougong.execution.evm.fees import next_base_fee
+from dougong.execution.evm.fees import least_gas, next_base_fee, tip_for_any, tip_for_space, tokens
 from dougong.execution.evm.pool import PoolLimits, TransactionPool
 
 if typing.TYPE_CHECKING:
@@ -304,3 +306,85 @@ class PoolMachine(RuleBasedStateMachine):
 
 TestPoolMachine = PoolMachine.TestCase
 TestPoolMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_transaction_pays_for_its_bytes_or_is_refused() -> None:
+    price = 1_000_000
+    pool = TransactionPool(
+        1, gas_limit=30_000_000, base_fee=GWEI, least_tip=lambda raw: tip_for_space(price, tokens(raw)), limits=PoolLimits()
+    )
+    needed = tip_for_space(price, 400)  # 100 bytes, all zero: a token each
+    assert tip_for_space(price, 100) < needed
+    with pytest.raises(InvalidTransaction, match=r"transaction gas price below minimum: gas tip cap \d+, minimum needed \d+"):
+        offer(pool, ALICE, 0, max_priority_fee_per_gas=tip_for_space(price, 100) - 1)
+    with pytest.raises(InvalidTransaction, match="max fee per gas less than block base fee and minimum tip"):
+        offer(pool, ALICE, 0, max_fee_per_gas=GWEI + 1, max_priority_fee_per_gas=GWEI + 1)
+    offer(pool, ALICE, 0, max_fee_per_gas=2 * GWEI)
+    assert pool.select(30_000_000)
+    pool.update(2 * GWEI, {})  # what the base fee leaves would not pay for the bytes
+    assert not pool.select(30_000_000)
+    assert pool.is_priced_out()
+
+
+@given(
+    calldata=st.lists(st.sampled_from([b"\x00", b"\xff", b"\x7f\x01"]), max_size=400).map(b"".join),
+    keys=st.integers(0, 60),
+    price=st.integers(1, 10**12),
+)
+@settings(deadline=None, max_examples=60)
+def test_the_suggested_tip_suffices_for_any_transaction(calldata: bytes, keys: int, price: int) -> None:
+    """And gas that is reckoned with is never more than what Ethereum's rules take for these bytes."""
+    fields = {
+        "type": "0x2",
+        "chainId": hex(2**52 - 1),
+        "nonce": hex(2**60),
+        "gas": hex(30_000_000),
+        "maxFeePerGas": hex(2**120),
+        "maxPriorityFeePerGas": hex(2**120),
+        "to": "0x" + "ff" * 20,
+        "value": hex(2**255 - 1),
+        "data": "0x" + calldata.hex(),
+        "accessList": [{"address": "0x" + "aa" * 20, "storageKeys": ["0x" + "bb" * 32] * keys}] if keys else [],
+    }
+    raw = sign_transaction(json.dumps(fields), bytes([1]) * 32)
+    in_calldata = tokens(calldata)
+    standard = 21_000 + 4 * in_calldata + (2_400 + 1_900 * keys if keys else 0)
+    least = max(21_000 + 10 * in_calldata, standard)
+    assert least_gas(tokens(raw)) <= least
+    assert tip_for_space(price, tokens(raw)) <= tip_for_any(price)
+    assert tip_for_any(price) * least >= price * tokens(raw)
+
+
+def test_what_no_block_can_take_does_not_wait_for_ever() -> None:
+    pool = new_pool(lifetime=100.0)
+    behind_a_gap = offer(pool, ALICE, 5)
+    priced_out = offer(pool, BOB, 0, max_fee_per_gas=2 * GWEI)
+    follows = offer(pool, CAROL, 0)
+    pool.update(3 * GWEI, {})
+    assert pool.expire(1_000.0) == []
+    pool.update(GWEI, {})
+    assert pool.expire(1_050.0) == []  # it could have been taken meanwhile: it waits anew
+    pool.update(3 * GWEI, {})
+    assert pool.expire(1_099.0) == []
+    assert pool.expire(1_100.0) == [behind_a_gap]
+    assert pool.expire(1_199.0) == [priced_out]
+    assert pool.expire(10_000.0) == []
+    assert follows in pool
+    assert len(pool) == 1
+
+
+def test_nonce_floods_stay_within_their_bounds() -> None:
+    """One sender and many, gapped and not, priced out and not: count, bytes and the tables beside them are bounded."""
+    pool = new_pool(count=200, total_bytes=40_000, per_sender=20, gapped_per_sender=5, evict=False)
+    for turn in range(2_000):
+        sender = (turn % 97 + 1).to_bytes(20)
+        with contextlib.suppress(InvalidTransaction):
+            offer(pool, sender, turn * 7919 % 64, size=100 + turn % 150)
+        if turn % 500 == 0:
+            pool.update(20 * GWEI if turn % 1_000 else GWEI, {})
+            pool.expire(float(turn))
+    assert len(pool) <= 200
+    assert pool.total_bytes <= 40_000
+    assert len(pool._cheapest) <= 2 * 200 + 65
+    assert max(len(sender.txs) for sender in pool._senders.values()) <= 20
+    assert len(pool._stuck) <= 200

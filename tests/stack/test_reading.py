@@ -15,6 +15,7 @@ from dougong.stack.config import (
     EmbeddedSettlement,
     EthereumBlobsAvailability,
     EthereumSettlement,
+    FeesConfig,
     RollupConfig,
     SquareAvailability,
     StackConfig,
@@ -186,6 +187,7 @@ def documented(page: str, heading: str) -> dict[str, str]:
         ('`[settlement.NAME]` with `kind = "evm"`', EmbeddedSettlement),
         ('`[settlement.NAME]` with `kind = "ethereum"`', EthereumSettlement),
         ("`[rollup.NAME]`", RollupConfig),
+        ("`[rollup.NAME.fees]`", FeesConfig),
     ],
 )
 def test_the_page_describes_every_key(heading: str, model: type[Table]) -> None:

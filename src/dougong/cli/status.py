@@ -22,7 +22,7 @@ def status(stack: Path | None, api: str | None, *, as_json: bool) -> None:
     url = (api or _running(stack)).rstrip("/")
     info, heads = run(_ask(url))
     if as_json:
-        answer = {"url": url, "heads": heads} | {key: info[key] for key in ("chains", "services", "markets")}
+        answer = {"url": url, "heads": heads} | {key: info[key] for key in ("chains", "services", "markets", "fees")}
         print(orjson.dumps(answer).decode())
     else:
         _show(url, info, heads)
@@ -61,6 +61,8 @@ def _show(url: str, info: dict[str, Any], heads: dict[str, Any]) -> None:
     console.print(chains)
     for name, market in info["markets"].items():
         console.print(_market(name, market), markup=False)
+    for name, fees in info["fees"].items():
+        console.print(_fees(name, fees), markup=False)
     for service in info["services"]:
         if service["error"]:
             console.print(f"{service['chain']} {service['service']}, {service['state']}: {service['error']}", markup=False)
@@ -74,6 +76,17 @@ def _market(name: str, market: dict[str, Any]) -> str:
     use = f"squares {market['used_percent']} % full, {market['waiting_txs']} waiting"
     balances = ", ".join(f"{role} {entry['utia'] / 10**6:g} TIA" for role, entry in market["balances"].items())
     return f"{name}: base fee {fee:g} utia/gas (floor {floor:g}), {use}; {balances}"
+
+
+def _fees(name: str, fees: dict[str, Any]) -> str:
+    """Amounts in the rollup's ether. Prices in gwei."""
+    revenue, cost = (int(fees[key]) / 10**18 for key in ("revenue_wei", "cost_wei"))
+    settling = int(fees["settlement_cost_wei"]) / 10**18
+    spent = f"{int(fees['availability_cost']):,} {fees['unit'] or 'spent'} on DA, {settling:.3g} ether on settlement"
+    tip = int(fees["suggested_tip_wei"]) / 10**9
+    return (
+        f"{name}: fees {revenue:.3g} ether, cost {cost:.3g} ether ({spent}) in {fees['batches']} batches; least tip {tip:g} gwei"
+    )
 
 
 def _summary(services: list[dict[str, Any]]) -> str:

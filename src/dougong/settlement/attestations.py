@@ -9,6 +9,8 @@ Source: docs/spec/attestation.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dougong.contracts import artifact
 from dougong.crypto.attestation import SIGNATURE_BYTES, verify_attestation
 from dougong.net.jsonrpc import JsonRpc
@@ -22,8 +24,17 @@ __all__ = ["AttestationsClient"]
 class AttestationsClient:
     """The attested history of one DA chain, as a settlement node tells it."""
 
-    def __init__(self, rpc: JsonRpc, contract: bytes, transactor: Transactor | None = None) -> None:
+    def __init__(
+        self,
+        rpc: JsonRpc,
+        contract: bytes,
+        transactor: Transactor | None = None,
+        *,
+        observe: Callable[[Receipt], None] = lambda receipt: None,
+    ) -> None:
+        """`observe` hears of every attestation that took effect."""
         self.contract = contract
+        self._observe = observe
         self._contract = Contract(rpc, contract, artifact("Attestations"), transactor)
 
     async def da_id(self) -> bytes:
@@ -50,7 +61,7 @@ class AttestationsClient:
         """Brings an attestation. Raises `InvalidProof` before paying for one whose signatures do not carry it, `Rejected`."""
         verify_attestation(attestation, await self.attestors_hash())
         signatures = b"".join(signature or bytes(SIGNATURE_BYTES) for signature in attestation.signatures)
-        return await self._contract.send(
+        receipt = await self._contract.send(
             "attest",
             attestation.height,
             attestation.root,
@@ -59,3 +70,5 @@ class AttestationsClient:
             [attestor.power for attestor in attestation.attestors],
             signatures,
         )
+        self._observe(receipt)
+        return receipt

@@ -38,7 +38,7 @@ from dougong.types import (
     ShareProof,
 )
 
-__all__ = ["SettlementClient"]
+__all__ = ["Observer", "SettlementClient"]
 
 Observer = Callable[[str, Receipt], None]
 

@@ -24,7 +24,7 @@ from dougong.services.rollup.publishing import SubmitThenFix
 from dougong.stack.config import EthereumBlobsAvailability
 from dougong.stack.context import Context
 from dougong.stack.events import Event
-from dougong.stack.layers import Place
+from dougong.stack.layers import Bear, Place
 from dougong.stack.settlements import SettlementChain
 from dougong.stack.trust import BlobsTrust
 from dougong.types import Namespace
@@ -64,7 +64,9 @@ class Blobs:
             )
         return bytes(20)
 
-    def publishing(self, role: str, namespace: Namespace, place: Place | None, *, budget: int | None) -> Publish:
+    def publishing(
+        self, role: str, namespace: Namespace, place: Place | None, *, budget: int | None, bear: Bear = lambda wei: None
+    ) -> Publish:
         if place is None:
             return SubmitThenFix(self.client(role), namespace, self.signer(role), fix=None, budget=budget)
         return BlobInbox(place.client, make_sidecar, namespace, rollup_id=place.rollup_id, budget=budget, log=self._context.log)

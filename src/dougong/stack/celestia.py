@@ -25,7 +25,7 @@ from dougong.services.threads import in_thread
 from dougong.stack.config import CelestiaAvailability
 from dougong.stack.context import Context
 from dougong.stack.events import Event
-from dougong.stack.layers import Place
+from dougong.stack.layers import Bear, Place
 from dougong.stack.settlements import SettlementChain
 from dougong.stack.trust import CelestiaTrust
 from dougong.store import Store
@@ -59,7 +59,9 @@ class CelestiaNetwork:
         # Refused when stack.toml is read.
         raise ConfigError(f"nothing can be settled on {settlement.name}: {self.name} has no attestations", remedy="leave it out")
 
-    def publishing(self, role: str, namespace: Namespace, place: Place | None, *, budget: int | None) -> Publish:
+    def publishing(
+        self, role: str, namespace: Namespace, place: Place | None, *, budget: int | None, bear: Bear = lambda wei: None
+    ) -> Publish:
         return SubmitThenFix(self._client, namespace, self._client.address, fix=None, budget=budget)
 
     def set_floor(self, rollup: str, floor: Floor) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "EmbeddedSettlement",
     "EthereumBlobsAvailability",
     "EthereumSettlement",
+    "FeesConfig",
     "RollupConfig",
     "SquareAvailability",
     "StackConfig",
@@ -218,6 +219,15 @@ SettlementConfig = Annotated[
 ]
 
 
+class FeesConfig(Table):
+    """What the layers' money is worth in a rollup's ether, and how a batch's cost is laid on its transactions."""
+
+    availability_rate: Annotated[float, Field(ge=0, le=10**15)] | None = None
+    settlement_rate: Annotated[float, Field(ge=0, le=10**6)] | None = None
+    margin_percent: Annotated[int, Field(ge=0, le=1_000)] = 10
+    least_batch_bytes: Annotated[int, Field(ge=1, le=1 << 20)] = 4_096
+
+
 class RollupConfig(Table):
     """A rollup: an execution over a DA layer, settled somewhere, or sovereign when `settlement` is absent."""
 
@@ -231,6 +241,7 @@ class RollupConfig(Table):
     batch_interval_ms: Milliseconds = 1_000
     claim_interval_ms: Milliseconds = 5_000
     blob_budget: Annotated[int, Field(ge=0, le=10**18)] | None = None
+    fees: FeesConfig = FeesConfig()
     challenge_window_s: Seconds | None = None
     force_delay_s: Seconds | None = None
     sequencer_timeout_s: Seconds | None = None

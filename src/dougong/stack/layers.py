@@ -7,6 +7,7 @@ publishing = layer.publishing("sequencer.alpha", namespace, place)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,7 +19,9 @@ from dougong.settlement.client import SettlementClient
 from dougong.stack.settlements import SettlementChain
 from dougong.types import Namespace
 
-__all__ = ["Layer", "Place"]
+__all__ = ["Bear", "Layer", "Place"]
+
+Bear = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,12 @@ class Layer(Protocol):
         needs none."""
         ...
 
-    def publishing(self, role: str, namespace: Namespace, place: Place | None, *, budget: int | None) -> Publish:
+    def publishing(
+        self, role: str, namespace: Namespace, place: Place | None, *, budget: int | None, bear: Bear = lambda wei: None
+    ) -> Publish:
         """How batches get there and, for a rollup that settles, to its contract. `budget`: what one may cost, in the layer's
-        unit (None: as the layer has it)."""
+        unit (None: as the layer has it). `bear` is told of the rollup's share, in the settlement chain's wei, of what is spent
+        for all of them there."""
         ...
 
     def set_floor(self, rollup: str, floor: Floor) -> None:

@@ -19,7 +19,7 @@ from dougong._native import Evm
 from dougong.crypto.hashing import sha256
 from dougong.errors import StoreCorrupt
 from dougong.interfaces import DataAvailability
-from dougong.rpc.ethereum import EthereumApi
+from dougong.rpc.ethereum import EthereumApi, EthereumOptions
 from dougong.services.needed import NeededHeights
 from dougong.services.rollup.batcher import BATCHER_TABLES, Batcher, BatcherConfig
 from dougong.services.rollup.batches import PublishedBlocks
@@ -27,6 +27,7 @@ from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.follower import FOLLOWER_TABLES, Follower
 from dougong.services.rollup.inbox import Inbox
 from dougong.services.rollup.journal import Journal
+from dougong.services.rollup.ledger import LEDGER_TABLES, Ledger
 from dougong.services.rollup.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
 from dougong.services.rollup.sequencer import Sequencer, SequencerConfig
 from dougong.services.rollup.sources import BatchSource, SettledSource, SovereignSource
@@ -36,6 +37,7 @@ from dougong.settlement.encoding import RollupConfig as Registration
 from dougong.stack.config import RollupConfig
 from dougong.stack.context import Context
 from dougong.stack.events import Event
+from dougong.stack.fees import rates
 from dougong.stack.genesis import SPEC_VERSION
 from dougong.stack.layers import Layer, Place
 from dougong.stack.settlements import SettlementChain
@@ -43,9 +45,17 @@ from dougong.stack.trust import RollupTrust
 from dougong.store import Store
 from dougong.types import Namespace
 
-__all__ = ["open_rollup"]
+__all__ = ["OpenRollup", "open_rollup"]
 
 SETTLEMENT_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRollup:
+    """What the stack tells of a rollup that is up: what a node must know to check it, and what it earns and costs."""
+
+    trust: RollupTrust
+    ledger: Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,7 @@ class _Ground:
     journal: Journal
     store: Store
     layer: Layer
+    ledger: Ledger
     registry: CollectorRegistry
 
     @property
@@ -74,26 +85,28 @@ class _Services:
     sequencer: Sequencer
     batcher: Batcher
     proposer: Proposer | None
+    ledger: Ledger
 
     def start(self, supervisor: Supervisor, group: str) -> None:
         if self.inbox is not None:
             supervisor.add(group, "inbox", self.inbox.run)
         supervisor.add(group, "sequencer", self.sequencer.run)
         supervisor.add(group, "batcher", self.batcher.run, trouble=lambda: self.batcher.unpaid)
+        supervisor.add(group, "ledger", self.ledger.run)
         if self.proposer is not None:
             supervisor.add(group, "proposer", self.proposer.run)
 
 
 async def open_rollup(
     context: Context, name: str, layer: Layer, base: SettlementChain | None, closing: AsyncExitStack
-) -> RollupTrust:
+) -> OpenRollup:
     """Opens the stores, registers the rollup if need be, serves it at /name and adds its services. Whole or not at all: what it
-    opened before an error is closed again; after success it closes with `closing`. Returns what a node must know of it."""
+    opened before an error is closed again; after success it closes with `closing`."""
     async with AsyncExitStack() as opened:
         ground = await _open_ground(context, name, layer, opened)
         settled = None if base is None else await _settle(ground, base, closing)
         services = await _compose(ground, settled)
-        api = EthereumApi(services.sequencer)
+        api = EthereumApi(services.sequencer, EthereumOptions(least_tip=services.ledger.suggested_tip))
         opened.callback(api.close)
         context.server.mount(name, api.methods, api.health)
         closing.push_async_exit(opened.pop_all())
@@ -109,7 +122,7 @@ async def open_rollup(
     )
     facts: dict[str, object] = {"layer": "rollup", "url": context.server.url(name), "chain_id": ground.evm.chain_id}
     context.report(Event("chain", name, facts | trust.model_dump()))
-    return trust
+    return OpenRollup(trust, services.ledger)
 
 
 async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncExitStack) -> _Ground:
@@ -119,10 +132,13 @@ async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncE
     opened.push_async_callback(in_thread, evm.close)
     journal = await Journal.open(home / "journal")
     opened.callback(journal.close)
-    store = await in_thread(Store, home / "services", (*FOLLOWER_TABLES, *BATCHER_TABLES, *PROPOSER_TABLES))
+    store = await in_thread(Store, home / "services", (*FOLLOWER_TABLES, *BATCHER_TABLES, *PROPOSER_TABLES, *LEDGER_TABLES))
     opened.callback(store.close)
     chain = await RollupChain.open(evm)
-    return _Ground(context, name, context.config.rollup[name], home, evm, chain, journal, store, layer, CollectorRegistry())
+    registry = CollectorRegistry()
+    da = layer.client(f"sequencer.{name}")
+    ledger = await Ledger.open(chain, da.quote, rates(context.config, name), store, name=name, registry=registry, log=context.log)
+    return _Ground(context, name, context.config.rollup[name], home, evm, chain, journal, store, layer, ledger, registry)
 
 
 async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack) -> Place:
@@ -141,7 +157,7 @@ async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack
         sequencer_timeout=config.sequencer_timeout,
     )
     rollup_id = await base.deployment.rollup(name, registration)
-    client = base.client(context, f"sequencer.{name}")
+    client = base.client(context, f"sequencer.{name}", observe=ground.ledger.observe)
     if (await client.rollup(rollup_id)).genesis_state != ground.evm.genesis_hash:
         raise StoreCorrupt(
             f"rollup {rollup_id} on {base.name} was registered with another genesis than {name}'s",
@@ -165,6 +181,7 @@ async def _compose(ground: _Ground, settled: Place | None) -> _Services:
             max_block_bytes=ground.layer.max_blob_bytes * 9 // 10,  # any block fits a blob, even an incompressible one
             ignore_senders=ignored,
         ),
+        least_tip=ground.ledger.least_tip,
         name=name,
         registry=ground.registry,
         log=context.log,
@@ -187,15 +204,16 @@ async def _compose(ground: _Ground, settled: Place | None) -> _Services:
         follower,
         published,
         ground.store,
-        ground.layer.publishing(role, ground.namespace, settled, budget=config.blob_budget),
+        ground.layer.publishing(role, ground.namespace, settled, budget=config.blob_budget, bear=ground.ledger.spent),
         BatcherConfig(interval=config.batch_interval_ms / 1000, max_blob_bytes=ground.layer.max_blob_bytes),
+        on_published=ground.ledger.published,
         name=name,
         registry=ground.registry,
         log=context.log,
     )
     proposer = None if settled is None else await _proposer(ground, settled, follower)
     ground.layer.set_floor(name, NeededHeights(da, follower, published, proposer).lowest)
-    return _Services(inbox, sequencer, batcher, proposer)
+    return _Services(inbox, sequencer, batcher, proposer, ground.ledger)
 
 
 def _source(ground: _Ground, settled: Place | None, da: DataAvailability) -> BatchSource:
@@ -210,7 +228,7 @@ def _source(ground: _Ground, settled: Place | None, da: DataAvailability) -> Bat
 async def _proposer(ground: _Ground, settled: Place, follower: Follower) -> Proposer:
     context, name = ground.context, ground.name
     return await Proposer.open(
-        settled.base.client(context, f"proposer.{name}"),
+        settled.base.client(context, f"proposer.{name}", observe=ground.ledger.observe),
         follower,
         ground.store,
         ProposerConfig(

@@ -39,10 +39,10 @@ from dougong.stack.keys import Keyring
 from dougong.stack.layers import Layer
 from dougong.stack.metrics import Metrics
 from dougong.stack.parts import SquareParts
-from dougong.stack.rollups import open_rollup
+from dougong.stack.rollups import OpenRollup, open_rollup
 from dougong.stack.settlements import SettlementChain, open_settlement, start_settlement
 from dougong.stack.squares import Square, open_square
-from dougong.stack.trust import RollupTrust, SettlementTrust, Trust
+from dougong.stack.trust import SettlementTrust, Trust
 
 __all__ = ["Stack", "running"]
 
@@ -62,7 +62,7 @@ class Stack:
         self._layers: dict[str, Layer] = {}
         self._urls: dict[str, str] = {}
         self._settlements: dict[str, SettlementChain] = {}
-        self._rollups: dict[str, RollupTrust] = {}
+        self._rollups: dict[str, OpenRollup] = {}
         self._begun: set[str] = set()
         self._said: dict[tuple[str, str], str] = {}
 
@@ -107,7 +107,8 @@ class Stack:
         documents = {name: raw.decode() for name, raw in self.context.documents.rollup.items()}
         squares = {name: layer for name, layer in self._layers.items() if isinstance(layer, Square)}
         markets = {name: await square.market() for name, square in squares.items()}
-        return {"chains": self.facts, "documents": documents, "services": services, "markets": markets}
+        fees = {name: rollup.ledger.facts() for name, rollup in self._rollups.items()}
+        return {"chains": self.facts, "documents": documents, "services": services, "markets": markets, "fees": fees}
 
     def trust(self) -> Trust:
         """What a node needs to know to check the chains that are up."""
@@ -125,7 +126,7 @@ class Stack:
         return Trust(
             availability={name: layer.da_id.hex() for name, layer in layers if isinstance(layer, Square)},
             settlement=settlements,
-            rollup=self._rollups,
+            rollup={name: rollup.trust for name, rollup in self._rollups.items()},
             celestia={name: layer.trust() for name, layer in layers if isinstance(layer, CelestiaNetwork)},
             blobs={name: layer.trust() for name, layer in layers if isinstance(layer, Blobs)},
         )

@@ -18,7 +18,7 @@ from dougong.execution.evm.ordered import OrderedEvm
 from dougong.net.jsonrpc import JsonRpc, quantity
 from dougong.rpc.ethereum import EthereumApi
 from dougong.rpc.node import consensus_methods
-from dougong.settlement.client import SettlementClient
+from dougong.settlement.client import Observer, SettlementClient
 from dougong.settlement.transactor import Transactor
 from dougong.stack.config import EmbeddedSettlement, EthereumSettlement
 from dougong.stack.context import Context
@@ -54,9 +54,9 @@ class SettlementChain:
             self.transactors[role] = Transactor(self.rpc, context.keys.account(role), self.chain_id)
         return self.transactors[role]
 
-    def client(self, context: Context, role: str) -> SettlementClient:
-        """The contract, with a role's key to send with."""
-        return SettlementClient(self.rpc, self.contract, self.transactor(context, role))
+    def client(self, context: Context, role: str, *, observe: Observer | None = None) -> SettlementClient:
+        """The contract, with a role's key to send with. `observe` hears of what is sent."""
+        return SettlementClient(self.rpc, self.contract, self.transactor(context, role), observe=observe)
 
 
 async def start_settlement(context: Context, name: str, closing: AsyncExitStack) -> str:

@@ -8,6 +8,7 @@ da = square.client("sequencer.alpha")
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -34,11 +35,12 @@ from dougong.services.rollup.fixing import SettledFix
 from dougong.services.rollup.publishing import SubmitThenFix
 from dougong.services.threads import in_thread
 from dougong.settlement.attestations import AttestationsClient
+from dougong.settlement.transactor import Receipt
 from dougong.stack.attestors import open_attestors
 from dougong.stack.config import SquareAvailability, host_and_port
 from dougong.stack.context import Context
 from dougong.stack.events import Event
-from dougong.stack.layers import Place
+from dougong.stack.layers import Bear, Place
 from dougong.stack.parts import HONEST
 from dougong.stack.settlements import SettlementChain
 from dougong.store import Store
@@ -57,11 +59,13 @@ ATTEST_EVERY_S = 30.0  # where nobody waits; a batcher that waits is served at o
 
 @dataclass(slots=True)
 class AttestedSquare:
-    """A DA chain's data roots on one settlement chain. `wanted` are those who may wait for a height."""
+    """A DA chain's data roots on one settlement chain. `wanted` are those who may wait for a height, `bearers` those who share
+    what attesting costs."""
 
     attestations: AttestationsClient
     history: DataRootHistory
     wanted: list[SettledFix] = field(default_factory=list)
+    bearers: list[Bear] = field(default_factory=list)
 
     def height_wanted(self) -> int:
         return max((fix.waiting_for for fix in self.wanted), default=0)
@@ -153,7 +157,9 @@ class Square:
     async def attestations_on(self, settlement: SettlementChain, closing: AsyncExitStack) -> bytes:
         return (await self.attested_on(settlement, closing)).attestations.contract
 
-    def publishing(self, role: str, namespace: Namespace, place: Place | None, *, budget: int | None) -> Publish:
+    def publishing(
+        self, role: str, namespace: Namespace, place: Place | None, *, budget: int | None, bear: Bear = lambda wei: None
+    ) -> Publish:
         da = self.client(role)
         fix = None
         if place is not None:
@@ -168,6 +174,7 @@ class Square:
                 log=self._context.log,
             )
             attested.wanted.append(fix)
+            attested.bearers.append(bear)
         return SubmitThenFix(da, namespace, da.address, fix=fix, budget=budget)
 
     async def attested_on(self, settlement: SettlementChain, closing: AsyncExitStack) -> AttestedSquare:
@@ -186,8 +193,14 @@ class Square:
         attestors = tuple(AttestorKey(attestor.address, ATTESTOR_POWER) for attestor in self._attestors)
         contract = await settlement.deployment.attestations(self.name, self.da_id, attestors)
         settlement.attestations[self.name] = contract
-        client = AttestationsClient(settlement.rpc, contract, settlement.transactor(context, f"relayer.{settlement.name}"))
-        attested = AttestedSquare(client, DataRootHistory(self.client(f"attestor.{self.name}")))
+        bearers: list[Bear] = []
+        client = AttestationsClient(
+            settlement.rpc,
+            contract,
+            settlement.transactor(context, f"relayer.{settlement.name}"),
+            observe=partial(_share, bearers),
+        )
+        attested = AttestedSquare(client, DataRootHistory(self.client(f"attestor.{self.name}")), bearers=bearers)
         relayer = Relayer(
             client,
             attestors,
@@ -267,6 +280,12 @@ def _celestia(context: Context, name: str, config: SquareAvailability, layer: Sq
 def token_role(name: str) -> str:
     """Whose secret signs the tokens of a DA chain's API."""
     return f"tokens.{name}"
+
+
+def _share(bearers: Sequence[Bear], receipt: Receipt) -> None:
+    """Attestations are for all rollups alike."""
+    for bear in bearers:
+        bear(receipt.gas_used * receipt.gas_price // len(bearers))
 
 
 async def _unknown() -> int:

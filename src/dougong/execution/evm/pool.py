@@ -9,7 +9,8 @@ A pure data structure: it is told of accounts, base fees and limits, and asks no
 go-ethereum's `core/txpool/legacypool` and `core/txpool/validation.go`, with these deviations: a gapped transaction (one whose
 nonce cannot follow yet) is never worth an eviction, a transaction without a chain id (before EIP-155) is taken because keyless
 deployments need it, the sum of what one sender's waiting transactions may cost at most must be in its balance, and a new
-transaction must be able to pay the next block's base fee: what costs nothing to keep waiting could fill the pool for ever.
+transaction must be able to pay the next block's base fee: what costs nothing to keep waiting could fill the pool for ever. A
+chain whose transactions cost more than their execution says so (`least_tip`): above the base fee each must leave that much.
 
 What an attacker can do: fill the pool with what it can pay for. Gapped transactions are few for each sender and leave first;
 a full pool takes only what pays a higher tip than the cheapest; a replacement pays a tenth more in both fees.
@@ -18,7 +19,7 @@ a full pool takes only what pays a higher tip than the cheapest; a replacement p
 from __future__ import annotations
 
 import heapq
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ MAX_NONCE = 2**64 - 1  # EIP-2681
 class PoolLimits:
     """How much may wait. Counts of transactions, sizes in bytes.
 
+    `lifetime` is how many seconds a transaction may wait that no block can take: behind a gap, or below the base fee.
     With `evict` False a full pool refuses instead of pushing out the cheapest, and only gapped ones leave: for a sequencer,
     whose word a taken transaction has as soon as it can follow.
     """
@@ -52,11 +54,13 @@ class PoolLimits:
     tx_bytes: int = 128 << 10
     replacement_percent: int = 10
     evict: bool = True
+    lifetime: float = 3 * 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class PooledTransaction:
-    """A waiting transaction. `order` counts arrivals, `cost` is the most wei that it can take from its sender."""
+    """A waiting transaction. `order` counts arrivals, `cost` is the most wei that it can take from its sender, `least_tip` what a
+    block must leave of its fee above the base fee."""
 
     hash: bytes
     sender: bytes
@@ -67,6 +71,11 @@ class PooledTransaction:
     cost: int
     order: int
     raw: bytes
+    least_tip: int = 0
+
+    def pays(self, base_fee: int) -> bool:
+        """Whether it can be in a block of this base fee."""
+        return self.max_fee >= base_fee + self.least_tip
 
 
 @dataclass(slots=True)
@@ -91,8 +100,17 @@ class _Sender:
 class TransactionPool:
     """Not safe for concurrent use: call it from one thread (the event loop's)."""
 
-    def __init__(self, chain_id: int, *, gas_limit: int, base_fee: int, limits: PoolLimits | None = None) -> None:
-        """`gas_limit` is a block's, `base_fee` (wei) that of the next block."""
+    def __init__(
+        self,
+        chain_id: int,
+        *,
+        gas_limit: int,
+        base_fee: int,
+        limits: PoolLimits | None = None,
+        least_tip: Callable[[bytes], int] = lambda raw: 0,
+    ) -> None:
+        """`gas_limit` is a block's, `base_fee` (wei) that of the next block. `least_tip` says what a new transaction must leave
+        above the base fee, in wei a gas."""
         self.chain_id = chain_id
         self.gas_limit = gas_limit
         self.base_fee = base_fee
@@ -103,6 +121,8 @@ class TransactionPool:
         self._gapped: dict[bytes, PooledTransaction] = {}
         self._cheapest: list[tuple[int, int, int, bytes]] = []  # a heap; entries of transactions that left are skipped
         self._arrivals = 0
+        self._least_tip = least_tip
+        self._stuck: dict[bytes, float] = {}  # since when no block could take it
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -166,14 +186,14 @@ class TransactionPool:
 
     def _rank(self, sender: _Sender, nonce: int, among: Container[bytes] | None) -> tuple[int, int, PooledTransaction] | None:
         tx = sender.txs.get(nonce)
-        if tx is None or tx.max_fee < self.base_fee or (among is not None and tx.hash not in among):
+        if tx is None or not tx.pays(self.base_fee) or (among is not None and tx.hash not in among):
             return None
         return -effective_tip(max_fee=tx.max_fee, max_priority_fee=tx.max_priority_fee, base_fee=self.base_fee), tx.order, tx
 
     def is_priced_out(self) -> bool:
         """Whether somebody's next transaction waits for a lower base fee."""
         heads = (sender.txs.get(sender.nonce) for sender in self._senders.values())
-        return any(tx is not None and tx.max_fee < self.base_fee for tx in heads)
+        return any(tx is not None and not tx.pays(self.base_fee) for tx in heads)
 
     # --- changing ---------------------------------------------------------------------------------------------------
 
@@ -189,6 +209,7 @@ class TransactionPool:
             raise InvalidTransaction(
                 f"max fee per gas less than block base fee: maxFeePerGas: {info.max_fee_per_gas}, baseFee: {self.base_fee}"
             )
+        needed = 0 if again else self._check_tip(raw, info)
         nonce, balance = account
         if info.nonce < nonce:
             raise InvalidTransaction(f"nonce too low: next nonce {nonce}, tx nonce {info.nonce}")
@@ -206,6 +227,7 @@ class TransactionPool:
             info.gas_limit * info.max_fee_per_gas + info.value,
             self._arrivals,
             raw,
+            needed,
         )
         old = sender.txs.get(tx.nonce)
         self._check_sender(tx, old, sender, balance)
@@ -246,6 +268,22 @@ class TransactionPool:
                 del self._senders[address]
         return gone
 
+    def expire(self, now: float) -> list[bytes]:
+        """Lets go of what no block could take for `lifetime` seconds on end; returns the hashes. `now` is any clock's, in
+        seconds; call it now and then."""
+        stuck: dict[bytes, float] = {}
+        gone: list[PooledTransaction] = []
+        for tx in self._by_hash.values():
+            if tx.hash in self._gapped or not tx.pays(self.base_fee):
+                since = stuck[tx.hash] = self._stuck.get(tx.hash, now)
+                if now - since >= self.limits.lifetime:
+                    gone.append(tx)
+        for tx in gone:
+            self._remove(tx)
+            del stuck[tx.hash]
+        self._stuck = stuck
+        return [tx.hash for tx in gone]
+
     # --- rules ------------------------------------------------------------------------------------------------------
 
     def check_size(self, raw: bytes) -> None:
@@ -268,6 +306,19 @@ class TransactionPool:
             )
         if info.nonce >= MAX_NONCE:
             raise InvalidTransaction(f"nonce has max value: nonce {info.nonce}")
+
+    def _check_tip(self, raw: bytes, info: TxInfo) -> int:
+        needed = self._least_tip(raw)
+        if info.max_priority_fee_per_gas < needed:
+            raise InvalidTransaction(
+                f"transaction gas price below minimum: gas tip cap {info.max_priority_fee_per_gas}, minimum needed {needed}"
+            )
+        if info.max_fee_per_gas < self.base_fee + needed:
+            raise InvalidTransaction(
+                "max fee per gas less than block base fee and minimum tip: "
+                f"maxFeePerGas: {info.max_fee_per_gas}, baseFee: {self.base_fee}, minimum tip: {needed}"
+            )
+        return needed
 
     def _check_sender(self, tx: PooledTransaction, old: PooledTransaction | None, sender: _Sender, balance: int) -> None:
         if old is not None:

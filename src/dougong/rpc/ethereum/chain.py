@@ -24,7 +24,7 @@ class EthereumOptions:
     """What a caller may cost. `gas_cap`: of one eth_call; `log_blocks` and `logs`: of one eth_getLogs; `fee_history_blocks`;
     `proof_slots` of one eth_getProof. `sync_seconds` is how long eth_sendRawTransactionSync waits where the caller does not say,
     `most_sync_seconds` at most, `sync_places` how many callers at a time. `tip` (wei) is suggested while blocks
-    are less than half full."""
+    are less than half full; `least_tip` tells the one without which the chain takes no transaction (docs/spec/fees.md)."""
 
     gas_cap: int = 50_000_000
     log_blocks: int = 100_000
@@ -36,6 +36,7 @@ class EthereumOptions:
     most_sync_seconds: float = 60.0
     sync_places: int = 128
     tip: int = 1_000_000
+    least_tip: Callable[[], int] = lambda: 0
     read_threads: int = 4
     call_threads: int = 2
 

@@ -1,7 +1,8 @@
 """What to pay. Sources: ethereum/execution-apis `src/eth/fee_market.yaml`; go-ethereum `eth/gasprice`.
 
 Deviation: the suggested tip is a small constant while blocks are less than half full (then any tip gets in), and the 60th
-percentile of the latest block's tips above that.
+percentile of the latest block's tips above that. Where a transaction must pay for its place in a batch (`least_tip`) no
+suggestion is below that, and in eth_feeHistory no reward: wallets take their tip from either.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def fee_methods(chain: Chain) -> Methods:
         """(base fee, tip): the latest block's base fee or the next one's, whichever is higher, so that the price suffices for
         calls on the latest block as well as in the next."""
         header = evm.header(number)
-        tip = options.tip
+        tip = max(options.tip, options.least_tip())
         if header.gas_used * 2 > header.gas_limit:
             tip = max(tip, rewards(header, [SUGGESTED_PERCENTILE])[0])
         return max(header.base_fee, after(header)), tip
@@ -64,7 +65,8 @@ def fee_methods(chain: Chain) -> Methods:
             "blobGasUsedRatio": [0.0] * count,
         }
         if percentiles is not None:
-            result["reward"] = [[quantity(tip) for tip in rewards(header, percentiles)] for header in headers]
+            least = options.least_tip()
+            result["reward"] = [[quantity(max(tip, least)) for tip in rewards(header, percentiles)] for header in headers]
         return result
 
     async def gas_price() -> str:

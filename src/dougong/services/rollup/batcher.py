@@ -83,10 +83,12 @@ class Batcher:
         name: str = "",
         registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
+        on_published: Callable[[int, int, int], None] = lambda first, last, size: None,
         crash_point: Callable[[str], None] = lambda step: None,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
-        """`crash_point` is called with a step's name between durable steps (for tests)."""
+        """`on_published` is told of each batch (its first and last block and its bytes) once it is published, or ready to be;
+        `crash_point` is called with a step's name between durable steps (for tests)."""
         self._chain = chain
         self._follower = follower
         self._published = published
@@ -94,6 +96,7 @@ class Batcher:
         self._config = config
         self._publishing = publishing
         self._clock = clock
+        self._on_published = on_published
         self._crash_point = crash_point
         self._log = (log or structlog.get_logger()).bind(rollup=name)
         self._next_number = 0
@@ -217,6 +220,7 @@ class Batcher:
     async def publish(self, record: BatchRecord) -> None:
         """From encoded (or submitting, after a crash) to published, or ready to be."""
         try:
+            size = len(await _InHand(self, record).data())
             changes = await self._publishing.publish(_InHand(self, record))
             record = await self._update(record.number, **changes)
         except Superseded:
@@ -226,6 +230,7 @@ class Batcher:
             self._m_batches.inc()
             height = record.placement.height if record.placement else 0
             self._log.info("batch published", first=record.first, last=record.last, height=height)
+        self._on_published(record.first, record.last, size)
         self._crash_point(record.state.value)
         await self._tell_safe()
         self._changed.set()

@@ -28,6 +28,7 @@ from dougong._native import BuiltBlock, Evm, HeaderInfo, TxInfo, decode_transact
 from dougong.errors import DougongError, InvalidTransaction, Rejected, Unavailable
 from dougong.execution.evm.fees import next_base_fee
 from dougong.execution.evm.pool import PooledTransaction, PoolLimits, TransactionPool
+from dougong.services.rollup.aside import Aside, Skipped
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.inbox import Inbox
 from dougong.services.rollup.journal import Journal
@@ -38,6 +39,7 @@ __all__ = ["Sequencer", "SequencerConfig"]
 
 _MOST_IGNORED = 1_024
 _MOST_ASIDE = 1_024  # invalid transactions that one block is made anew without
+_EXPIRY_S = 60.0
 _REFUSALS = 3  # a block refused it so often though the pool finds nothing wrong: it leaves
 
 
@@ -72,32 +74,6 @@ class _Submission:
     info: TxInfo | None = None
 
 
-class _Skipped(Exception):
-    """Transactions, by their places, that are invalid there: (index, reason). Never leaves this module."""
-
-    def __init__(self, why: Sequence[tuple[int, str]]) -> None:
-        super().__init__(f"{len(why)} transactions are invalid in their places")
-        self.why = why
-
-
-class _Aside:
-    """Every transaction but those set aside while a block is made: what the pool may choose among."""
-
-    def __init__(self) -> None:
-        self.txs: dict[bytes, tuple[PooledTransaction, str]] = {}
-
-    def put(self, chosen: Sequence[PooledTransaction], skipped: Sequence[tuple[int, str]]) -> None:
-        """Each sender's first: those that follow it are out of turn, not at fault."""
-        senders: set[bytes] = set()
-        for tx, reason in ((chosen[index], reason) for index, reason in skipped):
-            if tx.sender not in senders:
-                senders.add(tx.sender)
-                self.txs[tx.hash] = (tx, reason)
-
-    def __contains__(self, tx_hash: object) -> bool:
-        return tx_hash not in self.txs
-
-
 class Sequencer:
     """An `EvmBackend` (rpc/backend.py) whose blocks become batches."""
 
@@ -108,11 +84,13 @@ class Sequencer:
         journal: Journal,
         config: SequencerConfig,
         *,
+        least_tip: Callable[[bytes], int] = lambda raw: 0,
         name: str = "",
         registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.time,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
+        """`least_tip`: what a transaction must leave above the base fee, in wei a gas (`Ledger.least_tip`)."""
         self._chain = chain
         self._inbox = inbox
         self._journal = journal
@@ -120,7 +98,9 @@ class Sequencer:
         self._clock = clock
         self._log = (log or structlog.get_logger()).bind(rollup=name)
         head = chain.latest
-        self.pool = TransactionPool(chain.evm.chain_id, gas_limit=head.gas_limit, base_fee=_next_fee(chain), limits=config.pool)
+        self.pool = TransactionPool(
+            chain.evm.chain_id, gas_limit=head.gas_limit, base_fee=_next_fee(chain), limits=config.pool, least_tip=least_tip
+        )
         self._ignored: dict[bytes, bytes] = {}
         self._submissions: list[_Submission] = []
         self._admitting: asyncio.Task[None] | None = None
@@ -129,6 +109,7 @@ class Sequencer:
         self._refused: dict[bytes, int] = {}
         self._work = asyncio.Event()
         self._last_block = clock()
+        self._looked = clock()
         self._paused = False
         chain.watch_reorgs(self._work.set)
         if inbox is not None:
@@ -150,13 +131,14 @@ class Sequencer:
         journal: Journal,
         config: SequencerConfig,
         *,
+        least_tip: Callable[[bytes], int] = lambda raw: 0,
         name: str = "",
         registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.time,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> Sequencer:
         """Takes up again what the journal holds. `inbox` None: a sovereign rollup."""
-        sequencer = cls(chain, inbox, journal, config, name=name, registry=registry, clock=clock, log=log)
+        sequencer = cls(chain, inbox, journal, config, least_tip=least_tip, name=name, registry=registry, clock=clock, log=log)
         await sequencer._readmit(await journal.waiting())
         return sequencer
 
@@ -215,8 +197,21 @@ class Sequencer:
             await asyncio.sleep(max(self._config.gather, earliest - loop.time()))
             earliest = loop.time() + self._config.block_time
             self._work.clear()
+            self.expire()
             if await self.make_block() is not None or self._refused:
                 self._work.set()  # it may have left some over: the next look tells
+
+    def expire(self) -> None:
+        """Lets go of what no block could take for too long (`PoolLimits.lifetime`)."""
+        now = self._clock()
+        if 0 <= now - self._looked < _EXPIRY_S:  # a clock may have been set back
+            return
+        self._looked = now
+        gone = self.pool.expire(now)
+        if gone:
+            self._journal.forget(gone)
+            self._m_pool.set(len(self.pool))
+            self._log.info("transactions expired", count=len(gone))
 
     async def make_block(self) -> BuiltBlock | None:
         """One block, if there is reason for one."""
@@ -232,13 +227,13 @@ class Sequencer:
         self._paused = False
         head = self._chain.latest
         messages = () if self._inbox is None else self._inbox.after(head.inbox_end)[: self._config.max_block_messages]
-        aside = _Aside()
+        aside = Aside()
         while True:
             chosen = self.pool.select(head.gas_limit, max_bytes=self._config.max_block_bytes, among=aside)
             try:
                 built = await self._build(head, messages, chosen, patient=len(aside.txs) < _MOST_ASIDE)
                 break
-            except _Skipped as skipped:
+            except Skipped as skipped:
                 # What is invalid costs its sender nothing: left in its place it would keep the gas that it asks for from others.
                 aside.put(chosen, skipped.why)
         await self._settle(built, chosen, aside, everyone=bool(messages))
@@ -252,7 +247,7 @@ class Sequencer:
         self, head: HeaderInfo, messages: Sequence[InboxMessage], chosen: Sequence[PooledTransaction], *, patient: bool
     ) -> BuiltBlock | None:
         """The block of what was chosen, durable; None if there is no reason for one, or the chain was derived anew meanwhile.
-        Raises `_Skipped`, and makes none, when a transaction is invalid in its place and it is `patient`."""
+        Raises `Skipped`, and makes none, when a transaction is invalid in its place and it is `patient`."""
         overdue = self._config.max_interval is not None and self._clock() - self._last_block >= self._config.max_interval
         # The base fee falls with empty blocks only: without them what waits for it to fall would wait for ever.
         if not messages and not chosen and not overdue and not (self.pool.is_priced_out() and self._fee_can_fall()):
@@ -260,7 +255,7 @@ class Sequencer:
 
         def consume(built: BuiltBlock) -> None:
             if built.skipped and patient:
-                raise _Skipped(built.skipped)
+                raise Skipped(built.skipped)
             taken = messages[: built.header.inbox_end - head.inbox_end]
             if taken:
                 self._journal.note_inbox(head.inbox_end, taken)
@@ -280,7 +275,7 @@ class Sequencer:
         return next_base_fee(base_fee=fee, gas_used=0, gas_limit=self._chain.latest.gas_limit) < fee
 
     async def _settle(
-        self, built: BuiltBlock | None, chosen: Sequence[PooledTransaction], aside: _Aside, *, everyone: bool
+        self, built: BuiltBlock | None, chosen: Sequence[PooledTransaction], aside: Aside, *, everyone: bool
     ) -> None:
         """Pool and journal after a block (None: there was none): what it holds leaves; what was refused too often leaves as well.
         That a block was full is no reason."""
@@ -321,6 +316,8 @@ class Sequencer:
             limit = max(0.0, self._config.max_interval - (self._clock() - self._last_block))
         if not self._work.is_set() and (self._paused or self.pool.is_priced_out()):
             limit = min(self._config.fall_interval, self._config.fall_interval if limit is None else limit)
+        elif len(self.pool):
+            limit = min(_EXPIRY_S, _EXPIRY_S if limit is None else limit)
         try:
             async with asyncio.timeout(limit):
                 await self._work.wait()
