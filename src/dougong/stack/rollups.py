@@ -9,6 +9,7 @@ settlement node that is away) is this rollup's affair alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from dougong.errors import StoreCorrupt
 from dougong.interfaces import DataAvailability
 from dougong.rpc.ethereum import EthereumApi, EthereumOptions
 from dougong.services.needed import NeededHeights
+from dougong.services.rollup.ahead import PublishedAhead
 from dougong.services.rollup.batcher import BATCHER_TABLES, Batcher, BatcherConfig
 from dougong.services.rollup.batches import PublishedBlocks
 from dougong.services.rollup.chain import RollupChain
@@ -34,6 +36,7 @@ from dougong.services.rollup.sources import BatchSource, SettledSource, Sovereig
 from dougong.services.supervisor import Supervisor
 from dougong.services.threads import in_thread
 from dougong.settlement.encoding import RollupConfig as Registration
+from dougong.stack.blobs import Blobs
 from dougong.stack.config import RollupConfig
 from dougong.stack.context import Context
 from dougong.stack.events import Event
@@ -87,10 +90,15 @@ class _Services:
     proposer: Proposer | None
     ledger: Ledger
 
+    async def _sequence(self) -> None:
+        """Not before this node knows what the layers below hold: it may come back to a chain that went on without it."""
+        await self.batcher.caught_up.wait()
+        await self.sequencer.run()
+
     def start(self, supervisor: Supervisor, group: str) -> None:
         if self.inbox is not None:
             supervisor.add(group, "inbox", self.inbox.run)
-        supervisor.add(group, "sequencer", self.sequencer.run)
+        supervisor.add(group, "sequencer", self._sequence)
         supervisor.add(group, "batcher", self.batcher.run, trouble=lambda: self.batcher.unpaid)
         supervisor.add(group, "ledger", self.ledger.run)
         if self.proposer is not None:
@@ -206,6 +214,7 @@ async def _compose(ground: _Ground, settled: Place | None) -> _Services:
         ground.store,
         ground.layer.publishing(role, ground.namespace, settled, budget=config.blob_budget, bear=ground.ledger.spent),
         BatcherConfig(interval=config.batch_interval_ms / 1000, max_blob_bytes=ground.layer.max_blob_bytes),
+        ahead=None if settled is None else _ahead(ground, settled, da, follower, published, sequencer.requeue),
         on_published=ground.ledger.published,
         name=name,
         registry=ground.registry,
@@ -223,6 +232,33 @@ def _source(ground: _Ground, settled: Place | None, da: DataAvailability) -> Bat
         signer = ground.layer.signer(f"sequencer.{ground.name}")
         return SovereignSource(da, da_id=da_id, namespace=namespace, sequencer=signer)
     return SettledSource(settled.client, da, rollup_id=settled.rollup_id, da_id=da_id, namespace=namespace)
+
+
+def _ahead(
+    ground: _Ground,
+    settled: Place,
+    da: DataAvailability,
+    follower: Follower,
+    published: PublishedBlocks,
+    give_back: Callable[[Sequence[bytes]], Awaitable[None]] | None,
+) -> PublishedAhead | None:
+    """None where publishing and fixing are one step."""
+    if isinstance(ground.layer, Blobs):
+        return None
+    return PublishedAhead(
+        ground.chain,
+        follower,
+        published,
+        da,
+        settled.client,
+        rollup_id=settled.rollup_id,
+        namespace=ground.namespace,
+        signer=ground.layer.signer(f"sequencer.{ground.name}"),
+        first_height=ground.layer.first_height,
+        give_back=give_back,
+        store=ground.store,
+        log=ground.context.log,
+    )
 
 
 async def _proposer(ground: _Ground, settled: Place, follower: Follower) -> Proposer:

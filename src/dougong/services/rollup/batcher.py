@@ -32,6 +32,7 @@ from dougong._native import HeaderInfo
 from dougong.crypto.hashing import sha256
 from dougong.errors import ConfigError, NotFound, Unavailable, Underpaid
 from dougong.services.records import unpack
+from dougong.services.rollup.ahead import PublishedAhead
 from dougong.services.rollup.batches import (
     BatchRecord,
     BatchState,
@@ -83,12 +84,14 @@ class Batcher:
         name: str = "",
         registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
+        ahead: PublishedAhead | None = None,
         on_published: Callable[[int, int, int], None] = lambda first, last, size: None,
         crash_point: Callable[[str], None] = lambda step: None,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
-        """`on_published` is told of each batch (its first and last block and its bytes) once it is published, or ready to be;
-        `crash_point` is called with a step's name between durable steps (for tests)."""
+        """`ahead` finds what was published and is not in this store. `on_published` is told of each batch (its first and last
+        block and its bytes) once it is published, or ready to be; `crash_point` is called with a step's name between durable
+        steps (for tests)."""
         self._chain = chain
         self._follower = follower
         self._published = published
@@ -97,6 +100,8 @@ class Batcher:
         self._publishing = publishing
         self._clock = clock
         self._on_published = on_published
+        self._ahead = ahead
+        self.caught_up = asyncio.Event()
         self._crash_point = crash_point
         self._log = (log or structlog.get_logger()).bind(rollup=name)
         self._next_number = 0
@@ -113,12 +118,19 @@ class Batcher:
 
     async def run(self) -> None:
         await self.load()
-        await self._follower.catch_up()
-        await self.prune()
+        await self.catch_up()
+        self.caught_up.set()
         await self._chain.measure()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._publish_all())
             group.create_task(self._fix_all())
+
+    async def catch_up(self) -> None:
+        """Takes what the layers below hold: what is fixed, and then what is published without this store's knowing."""
+        await self._follower.catch_up()
+        await self.prune()
+        if self._ahead is not None:
+            await self._ahead.catch_up(self._adopt)
 
     async def load(self) -> None:
         """Reads the records of batches in flight: before the follower's first step, which asks for them."""
@@ -293,6 +305,21 @@ class Batcher:
                 )
         self._published.records = [r for r in self._published.records if r not in gone]
         await in_thread(self._delete, gone)
+        await self._tell_safe()
+
+    async def _adopt(self, record: BatchRecord, data: bytes) -> None:
+        """A batch that lies on the DA layer already, its blocks on the chain."""
+        await self.prune()  # own batches that would have been published in its place
+        if any(known.last_hash == record.last_hash for known in self._published.records):
+            return  # one of them: it finds itself on the DA layer
+        taken = [known for known in self._published.records if known.first >= record.first]
+        self._published.records = [known for known in self._published.records if known not in taken]
+        await in_thread(self._delete, taken)
+        record = replace(record, number=self._next_number)
+        await in_thread(self._put, record, data)
+        self._next_number += 1
+        self._published.records.append(record)
+        self._oldest_since = None
         await self._tell_safe()
 
     # --- records ------------------------------------------------------------------------------------------------------
