@@ -172,11 +172,12 @@ class Evm:
     JSON results are Ethereum JSON-RPC objects, encoded, ready to be put into a response.
     """
 
-    def __init__(self, path: str, genesis_json: str, *, map_bytes: int = ...) -> None:
+    def __init__(self, path: str, genesis_json: str, *, map_bytes: int = ..., imported: bool = False) -> None:
         """Opens or creates the folder `path`. `genesis_json` is geth-style: Prague from genesis on, `config.osakaTime` if
         wanted, and `config.dougong.outboxSlot` (default 0) for a rollup's outbox. `map_bytes` bounds the store's size
         (default 1 TiB). Raises `ConfigError` for a genesis that describes a chain that we do not run, `StoreCorrupt` if
-        the store was made from another genesis or fails its checks, `StoreError` if another process has it open."""
+        the store was made from another genesis or fails its checks, `StoreError` if another process has it open. An
+        `imported` chain may go through any of Ethereum's forks from Frontier to Osaka; it grows by `import_blocks` alone."""
 
     chain_id: int
     genesis_hash: bytes
@@ -203,6 +204,11 @@ class Evm:
         """Executes one rollup block as the derivation does: `messages` are (kind, payload) from the head's inbox position
         on; `inbox_end` is lowered where the rules demand a cut (see docs/spec/derivation.md), and a `timestamp` before the
         head's is raised to it. `included` and `skipped` index `txs`; forced transactions are in neither."""
+
+    def import_blocks(self, blocks: bytes) -> list[HeaderInfo]:
+        """Checks, executes and commits blocks in Ethereum's RLP, one after the other as `geth export` writes them. Everything
+        that a header states is checked but a proof-of-work seal. Raises `InvalidInput` at one that is not valid on the head;
+        those before it are kept."""
 
     def commit(self) -> None: ...
     def discard(self) -> None: ...

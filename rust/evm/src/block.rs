@@ -61,11 +61,14 @@ pub struct Plan {
 
 /// A receipt as stored: the bloom follows from the logs.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 pub struct StoredReceipt {
     pub tx_type: u8,
     pub success: bool,
     pub cumulative_gas_used: u64,
     pub logs: Vec<Log>,
+    /// The state root after the transaction, which receipts before Byzantium show instead of `success`.
+    pub state_root: Option<B256>,
 }
 
 impl StoredReceipt {
@@ -83,14 +86,20 @@ impl StoredReceipt {
         if self.tx_type != 0 {
             out.push(self.tx_type);
         }
-        let payload_length =
-            1 + self.cumulative_gas_used.length() + bloom.length() + self.logs.length();
+        let outcome: &dyn Encodable = match &self.state_root {
+            Some(root) => root,
+            None => &self.success,
+        };
+        let payload_length = outcome.length()
+            + self.cumulative_gas_used.length()
+            + bloom.length()
+            + self.logs.length();
         alloy_rlp::Header {
             list: true,
             payload_length,
         }
         .encode(out);
-        self.success.encode(out);
+        outcome.encode(out);
         self.cumulative_gas_used.encode(out);
         bloom.encode(out);
         self.logs.encode(out);
@@ -105,6 +114,7 @@ pub struct Executed {
     pub receipts: Vec<StoredReceipt>,
     /// Of each transaction: the accounts that it called, paid or created (`index::touched`).
     pub touched: Vec<Vec<Address>>,
+    pub ommers: Vec<Header>,
     pub withdrawals: Vec<Withdrawal>,
     /// How many of `txs`, from the front, came through the inbox.
     pub forced: usize,
@@ -113,12 +123,40 @@ pub struct Executed {
     pub skipped: Vec<(usize, String)>,
 }
 
-/// The execution context of the block that follows `parent`.
+/// The execution context of a block with this header.
+pub fn context_of(config: &ChainConfig, header: &Header) -> BlockContext {
+    BlockContext {
+        chain_id: config.chain_id,
+        spec: config.spec(header),
+        number: header.number,
+        timestamp: header.timestamp,
+        beneficiary: header.beneficiary,
+        gas_limit: header.gas_limit,
+        base_fee: header.base_fee_per_gas.unwrap_or_default(),
+        difficulty: header.difficulty,
+        prev_randao: header.mix_hash,
+        parent_hash: header.parent_hash,
+        parent_beacon_block_root: header.parent_beacon_block_root.unwrap_or_default(),
+        excess_blob_gas: header.excess_blob_gas.unwrap_or_default(),
+        blob_fraction: blob_fraction(config, header.timestamp),
+    }
+}
+
+fn blob_fraction(config: &ChainConfig, timestamp: u64) -> u64 {
+    let params = config.forks.blobs(timestamp);
+    params.map_or(BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE, |params| {
+        params.update_fraction as u64
+    })
+}
+
+/// The execution context of the block that follows `parent` on a chain of our own.
 pub fn context(config: &ChainConfig, parent: &Sealed, plan: &Plan) -> BlockContext {
     let header = &parent.header;
     BlockContext {
         chain_id: config.chain_id,
-        spec: config.spec(plan.timestamp),
+        spec: config
+            .forks
+            .spec(header.number + 1, plan.timestamp, U256::ZERO),
         number: header.number + 1,
         timestamp: plan.timestamp,
         beneficiary: plan.beneficiary,
@@ -129,7 +167,7 @@ pub fn context(config: &ChainConfig, parent: &Sealed, plan: &Plan) -> BlockConte
         parent_hash: parent.hash,
         parent_beacon_block_root: B256::ZERO,
         excess_blob_gas: 0,
-        blob_fraction: BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE,
+        blob_fraction: blob_fraction(config, plan.timestamp),
     }
 }
 
@@ -144,6 +182,37 @@ pub fn next_base_fee(parent: &Header) -> u64 {
     )
 }
 
+/// What a block's transactions leave: their receipts, and the accounts that each touched.
+pub fn traces(outcome: &mut BlockOutcome) -> (Vec<StoredReceipt>, Vec<Vec<Address>>) {
+    let outcomes = core::mem::take(&mut outcome.outcomes);
+    outcome
+        .txs
+        .iter()
+        .zip(outcomes)
+        .map(|(tx, outcome)| {
+            let receipt = StoredReceipt {
+                tx_type: tx.envelope.ty(),
+                success: outcome.success,
+                cumulative_gas_used: outcome.cumulative_gas_used,
+                logs: outcome.logs,
+                state_root: None,
+            };
+            (receipt, outcome.touched)
+        })
+        .unzip()
+}
+
+/// The receipts root of a block, and the bloom of all its logs.
+pub fn receipts_root(receipts: &[StoredReceipt]) -> (B256, Bloom) {
+    let blooms: Vec<Bloom> = receipts.iter().map(StoredReceipt::bloom).collect();
+    let logs_bloom = blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom);
+    let with_blooms: Vec<(&StoredReceipt, &Bloom)> = receipts.iter().zip(&blooms).collect();
+    let root = ordered_trie_root_with_encoder(&with_blooms, |(receipt, bloom), out| {
+        receipt.encode_2718(bloom, out)
+    });
+    (root, logs_bloom)
+}
+
 /// Seals what came of a block.
 pub fn assemble(
     context: &BlockContext,
@@ -152,25 +221,8 @@ pub fn assemble(
     state_root: B256,
     outbox_root: B256,
 ) -> Executed {
-    let touched = outcome
-        .outcomes
-        .iter_mut()
-        .map(|outcome| core::mem::take(&mut outcome.touched))
-        .collect();
-    let receipts: Vec<StoredReceipt> = outcome
-        .txs
-        .iter()
-        .zip(outcome.outcomes)
-        .map(|(tx, outcome)| StoredReceipt {
-            tx_type: tx.envelope.ty(),
-            success: outcome.success,
-            cumulative_gas_used: outcome.cumulative_gas_used,
-            logs: outcome.logs,
-        })
-        .collect();
-    let blooms: Vec<Bloom> = receipts.iter().map(StoredReceipt::bloom).collect();
-    let logs_bloom = blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom);
-    let with_blooms: Vec<(&StoredReceipt, &Bloom)> = receipts.iter().zip(&blooms).collect();
+    let (receipts, touched) = traces(&mut outcome);
+    let (receipts_root, logs_bloom) = receipts_root(&receipts);
     let header = Header {
         parent_hash: context.parent_hash,
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
@@ -179,9 +231,7 @@ pub fn assemble(
         transactions_root: ordered_trie_root_with_encoder(&outcome.txs, |tx, out| {
             out.extend_from_slice(&tx.raw)
         }),
-        receipts_root: ordered_trie_root_with_encoder(&with_blooms, |(receipt, bloom), out| {
-            receipt.encode_2718(bloom, out)
-        }),
+        receipts_root,
         logs_bloom,
         difficulty: U256::ZERO,
         number: context.number,
@@ -209,6 +259,7 @@ pub fn assemble(
         txs: outcome.txs,
         receipts,
         touched,
+        ommers: Vec::new(),
         withdrawals: plan.withdrawals,
         forced,
         outbox_root,

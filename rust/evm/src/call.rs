@@ -7,11 +7,11 @@ use alloy_primitives::{Bytes, TxKind, U256};
 use revm::context::TxEnv;
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
 use revm::context_interface::either::Either;
-use revm::primitives::eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE;
 use revm::primitives::hardfork::SpecId;
 use revm::{Database, ExecuteEvm};
 use serde_json::Value;
 
+use crate::block::context_of;
 use crate::config::ChainConfig;
 use crate::error::{Error, Result};
 use crate::executor::BlockContext;
@@ -58,7 +58,6 @@ impl<'c> Call<'c> {
         }
         let fields = Fields(&request);
         let (record, at) = At::open(store, Some(number))?;
-        let header = record.sealed.header;
         let gas_price = fields.u128("gasPrice")?;
         let max_fee = fields.u128("maxFeePerGas")?;
         let priority_fee = fields.u128("maxPriorityFeePerGas")?;
@@ -97,25 +96,10 @@ impl<'c> Call<'c> {
             max_fee_per_blob_gas: 0,
             authorization_list: authorizations.into_iter().map(Either::Left).collect(),
         };
-        let context = BlockContext {
-            chain_id: config.chain_id,
-            spec: config.spec(header.timestamp),
-            number: header.number,
-            timestamp: header.timestamp,
-            beneficiary: header.beneficiary,
-            gas_limit: header.gas_limit,
-            base_fee: if fee == 0 {
-                0
-            } else {
-                header.base_fee_per_gas.unwrap_or_default()
-            },
-            difficulty: U256::ZERO,
-            prev_randao: header.mix_hash,
-            parent_hash: header.parent_hash,
-            parent_beacon_block_root: header.parent_beacon_block_root.unwrap_or_default(),
-            excess_blob_gas: header.excess_blob_gas.unwrap_or_default(),
-            blob_fraction: BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE,
-        };
+        let mut context = context_of(config, &record.sealed.header);
+        if fee == 0 {
+            context.base_fee = 0;
+        }
         Ok(Self {
             context,
             state: Overlay::new(at),

@@ -2,14 +2,14 @@
 //!
 //! Source: ethereum/execution-apis. Quantities are hex without leading zeros, bytes are hex, absent values are null.
 
-use alloy_consensus::{Transaction, Typed2718};
+use alloy_consensus::{Header, Transaction, Typed2718};
 use alloy_primitives::{Address, B256, Bytes, Log, U256, keccak256};
 use alloy_trie::KECCAK_EMPTY;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::node::root_hash;
-use crate::store::{HeaderRecord, ReceiptsRecord, Store, Txn, transactions, withdrawals};
+use crate::store::{HeaderRecord, ReceiptsRecord, Store, Txn, ommers, transactions, withdrawals};
 use crate::trie;
 use crate::tx::{self, Envelope, effective_gas_price};
 use crate::view::At;
@@ -42,7 +42,8 @@ pub(crate) struct Stored {
     pub(crate) txs: Vec<Bytes>,
     pub(crate) receipts: ReceiptsRecord,
     body_len: usize,
-    withdrawals: Vec<alloy_eips::eip4895::Withdrawal>,
+    ommers: Vec<Header>,
+    withdrawals: Option<Vec<alloy_eips::eip4895::Withdrawal>>,
 }
 
 impl Stored {
@@ -69,6 +70,7 @@ impl Stored {
             )));
         }
         Ok(Self {
+            ommers: ommers(body)?,
             withdrawals: withdrawals(body)?,
             body_len: body.len(),
             record,
@@ -158,9 +160,8 @@ impl Stored {
             .to()
             .is_none()
             .then(|| sender.create(envelope.nonce()));
-        Ok(json!({
+        let mut shown = json!({
             "type": hex(envelope.ty()),
-            "status": hex(u8::from(receipt.success)),
             "transactionHash": envelope.tx_hash(),
             "transactionIndex": hex(index as u64),
             "blockHash": self.record.sealed.hash,
@@ -173,7 +174,12 @@ impl Stored {
             "effectiveGasPrice": hex(effective_gas_price(&envelope, self.base_fee())),
             "logs": logs,
             "logsBloom": receipt.bloom(),
-        }))
+        });
+        match receipt.state_root {
+            Some(root) => shown["root"] = json!(root),
+            None => shown["status"] = hex(u8::from(receipt.success)),
+        }
+        Ok(shown)
     }
 
     pub(crate) fn block(&self, full: bool) -> Result<Value> {
@@ -192,23 +198,14 @@ impl Stored {
         } else {
             self.txs.iter().map(|tx| json!(keccak256(tx))).collect()
         };
-        let withdrawals: Vec<Value> = self
-            .withdrawals
-            .iter()
-            .map(|withdrawal| {
-                json!({
-                    "index": hex(withdrawal.index),
-                    "validatorIndex": hex(withdrawal.validator_index),
-                    "address": withdrawal.address,
-                    "amount": hex(withdrawal.amount),
-                })
-            })
-            .collect();
         map.insert("hash".into(), json!(self.record.sealed.hash));
         map.insert("size".into(), hex(size as u64));
         map.insert("transactions".into(), Value::Array(txs));
-        map.insert("uncles".into(), json!([]));
-        map.insert("withdrawals".into(), Value::Array(withdrawals));
+        let ommers: Vec<_> = self.ommers.iter().map(Header::hash_slow).collect();
+        map.insert("uncles".into(), json!(ommers));
+        if let Some(withdrawals) = &self.withdrawals {
+            map.insert("withdrawals".into(), json!(withdrawals));
+        }
         Ok(Value::Object(map))
     }
 }

@@ -1,7 +1,7 @@
 //! The EVM execution layer: blocks, tries, store and derivation, on revm. Free of Python.
 //!
 //! From the bottom up: `state` (the seam to whatever holds the state), `executor` (one block on revm), `block` (its exact header),
-//! `derivation` and `batch` (from batches and inbox to blocks), none of which does I/O; `node`, `trie`, `world` (the Merkle
+//! `derivation` and `batch` (from batches and inbox to blocks), `import` (blocks that others made), none of which does I/O; `node`, `trie`, `world` (the Merkle
 //! Patricia tries), `store` (LMDB), `chain` (all of it, durable), and the readers above it.
 
 pub mod batch;
@@ -12,6 +12,9 @@ pub mod config;
 pub mod derivation;
 pub mod error;
 pub mod executor;
+pub mod forks;
+pub mod header_rules;
+pub mod import;
 pub mod index;
 pub mod json;
 pub mod logs;

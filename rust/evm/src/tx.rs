@@ -71,6 +71,13 @@ impl SignedTx {
         self.envelope.blob_versioned_hashes().unwrap_or_default()
     }
 
+    /// An EIP-7702 transaction that nobody could include.
+    pub fn authorizes_nobody(&self) -> bool {
+        self.envelope
+            .authorization_list()
+            .is_none_or(<[_]>::is_empty)
+    }
+
     pub fn max_fee_per_blob_gas(&self) -> Option<u128> {
         self.envelope.max_fee_per_blob_gas()
     }
@@ -98,7 +105,7 @@ impl SignedTx {
                 "max initcode size exceeded: code size {size}, limit {MAX_INITCODE_SIZE}"
             ));
         }
-        if tx.is_eip7702() && tx.authorization_list().is_none_or(<[_]>::is_empty) {
+        if tx.is_eip7702() && self.authorizes_nobody() {
             return Some("EIP-7702 transaction with empty auth list".into());
         }
         let minimum = self.minimum_gas();

@@ -15,6 +15,7 @@ use crate::store::{HeaderRecord, Store, transactions};
 use crate::tx::{SenderCache, decode_all};
 use crate::view::{At, Latest};
 
+mod importing;
 mod writer;
 
 use writer::{Writer, genesis_block, load_head, outbox_root};
@@ -68,7 +69,27 @@ impl Chain {
         map_bytes: usize,
         senders: Arc<SenderCache>,
     ) -> Result<Self> {
-        let genesis = GenesisDocument::parse(genesis_json)?;
+        let genesis = GenesisDocument::parse(genesis_json, false)?;
+        Self::open_document(path, genesis, map_bytes, senders)
+    }
+
+    /// As `open`, for a chain whose blocks others made: it grows by `import` alone.
+    pub fn open_imported(
+        path: &Path,
+        genesis_json: &str,
+        map_bytes: usize,
+        senders: Arc<SenderCache>,
+    ) -> Result<Self> {
+        let genesis = GenesisDocument::parse(genesis_json, true)?;
+        Self::open_document(path, genesis, map_bytes, senders)
+    }
+
+    fn open_document(
+        path: &Path,
+        genesis: GenesisDocument,
+        map_bytes: usize,
+        senders: Arc<SenderCache>,
+    ) -> Result<Self> {
         let store = Arc::new(Store::open(path, map_bytes)?);
         let config = genesis.config.clone();
         let created = { store.identity(&store.read()?)? };
@@ -85,6 +106,7 @@ impl Chain {
                     txs: Vec::new(),
                     receipts: Vec::new(),
                     touched: Vec::new(),
+                    ommers: Vec::new(),
                     withdrawals: Vec::new(),
                     forced: 0,
                     outbox_root,
@@ -152,6 +174,18 @@ impl Chain {
         }
     }
 
+    /// The writer of a chain whose blocks we build, with nothing pending.
+    fn builder(&self) -> Result<MutexGuard<'_, Writer>> {
+        if self.config.imported {
+            return Err(Error::Invalid(
+                "this chain's blocks are imported: none can be built on it".into(),
+            ));
+        }
+        let writer = self.writer()?;
+        writer.expect_idle()?;
+        Ok(writer)
+    }
+
     /// Executes an ordered block on the head. It replaces nothing: one that is pending must be committed or discarded first.
     pub fn execute(
         &self,
@@ -160,8 +194,7 @@ impl Chain {
         skip_invalid: bool,
         beneficiary: Address,
     ) -> Result<Built> {
-        let mut writer = self.writer()?;
-        writer.expect_idle()?;
+        let mut writer = self.builder()?;
         let parent = writer.head.header.timestamp;
         if timestamp < parent {
             return Err(Error::Invalid(format!(
@@ -202,8 +235,7 @@ impl Chain {
         messages: &[Message],
         txs: &[Bytes],
     ) -> Result<Built> {
-        let mut writer = self.writer()?;
-        writer.expect_idle()?;
+        let mut writer = self.builder()?;
         let start = writer.head().inbox_end();
         derivation::check(start, inbox_end, messages).map_err(Error::Invalid)?;
         let plan = derivation::plan(&*writer, timestamp, inbox_end, start, messages, txs);
@@ -235,8 +267,7 @@ impl Chain {
         inbox_end: u64,
         messages: &[Message],
     ) -> Result<Vec<HeadInfo>> {
-        let mut writer = self.writer()?;
-        writer.expect_idle()?;
+        let mut writer = self.builder()?;
         derivation::check(writer.head().inbox_end(), inbox_end, messages)
             .map_err(Error::Invalid)?;
         if let Err(error) = derivation::derive(&mut *writer, data, timestamp, inbox_end, messages) {

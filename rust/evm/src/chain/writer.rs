@@ -23,8 +23,8 @@ const CACHED_NODES: u64 = 500_000;
 
 pub(super) struct Pending {
     pub(super) block: Executed,
-    changes: Changes,
-    root: Option<Link>,
+    pub(super) changes: Changes,
+    pub(super) root: Option<Link>,
 }
 
 pub(super) struct Writer {

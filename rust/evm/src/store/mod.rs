@@ -27,13 +27,13 @@ mod index;
 mod records;
 mod write;
 
-pub use records::{ReceiptsRecord, transactions, withdrawals};
+pub use records::{ReceiptsRecord, ommers, transactions, withdrawals};
 use records::{decode_account, number_key, slot_key, to_u64};
 
 type Table = Database<Raw, Raw>;
 pub type Txn<'a> = RoTxn<'a, WithoutTls>;
 
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 /// Address space set aside for the map; the file grows with its content.
 pub const DEFAULT_MAP_BYTES: usize = 1 << 40;
 

@@ -1,5 +1,6 @@
 //! How the tables' values are laid out.
 
+use alloy_consensus::Header as BlockHeader;
 use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
@@ -87,8 +88,10 @@ pub(super) fn encode_body(block: &Executed) -> Vec<u8> {
     }
     .encode(&mut body);
     body.extend_from_slice(&txs);
-    body.push(alloy_rlp::EMPTY_LIST_CODE);
-    block.withdrawals.encode(&mut body);
+    block.ommers.encode(&mut body);
+    if block.sealed.header.withdrawals_root.is_some() {
+        block.withdrawals.encode(&mut body);
+    }
     body
 }
 
@@ -114,13 +117,23 @@ pub fn transactions(body: &[u8]) -> Result<Vec<Bytes>> {
     Ok(txs)
 }
 
-/// A stored body's withdrawals.
-pub fn withdrawals(body: &[u8]) -> Result<Vec<Withdrawal>> {
+/// A stored body's ommers.
+pub fn ommers(body: &[u8]) -> Result<Vec<BlockHeader>> {
+    let mut rest = body;
+    alloy_rlp::Header::decode_bytes(&mut rest, true)?;
+    Ok(Decodable::decode(&mut rest)?)
+}
+
+/// A stored body's withdrawals; None before Shanghai.
+pub fn withdrawals(body: &[u8]) -> Result<Option<Vec<Withdrawal>>> {
     let mut rest = body;
     for _transactions_then_ommers in 0..2 {
         alloy_rlp::Header::decode_bytes(&mut rest, true)?;
     }
-    Ok(Decodable::decode(&mut rest)?)
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Decodable::decode(&mut rest)?))
 }
 
 pub(super) fn encode_undo(changes: &[AccountChange]) -> Vec<u8> {

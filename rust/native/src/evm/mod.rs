@@ -2,6 +2,7 @@
 
 mod bridge;
 mod functions;
+mod import;
 mod streams;
 mod values;
 
@@ -56,10 +57,21 @@ impl Evm {
 #[pymethods]
 impl Evm {
     #[new]
-    #[pyo3(signature = (path, genesis_json, *, map_bytes = store::DEFAULT_MAP_BYTES))]
-    fn new(py: Python<'_>, path: &str, genesis_json: &str, map_bytes: usize) -> PyResult<Self> {
+    #[pyo3(signature = (path, genesis_json, *, map_bytes = store::DEFAULT_MAP_BYTES, imported = false))]
+    fn new(
+        py: Python<'_>,
+        path: &str,
+        genesis_json: &str,
+        map_bytes: usize,
+        imported: bool,
+    ) -> PyResult<Self> {
+        let open = if imported {
+            Chain::open_imported
+        } else {
+            Chain::open
+        };
         let chain = work(py, || {
-            Chain::open(Path::new(path), genesis_json, map_bytes, senders().clone())
+            open(Path::new(path), genesis_json, map_bytes, senders().clone())
         })?;
         Ok(Self {
             chain_id: chain.config.chain_id,
