@@ -29,6 +29,14 @@ pub enum Kind {
     Participants = 1,
 }
 
+/// Which records to look through, in which order: of blocks range.0..=range.1.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    pub kind: Kind,
+    pub range: (u64, u64),
+    pub backwards: bool,
+}
+
 pub type Fingerprint = u32;
 
 /// Of some bytes in their role. What is stored depends on it: it never changes.

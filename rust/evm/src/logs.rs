@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::index::{self, Fingerprint, Kind, List};
+use crate::index::{self, Fingerprint, Kind, List, Walk};
 use crate::json::{Stored, missing};
 use crate::quantity;
 use crate::store::{ReceiptsRecord, Store, Txn};
@@ -130,9 +130,11 @@ pub fn logs(
     let mut in_block = timer(budget.time);
     store.walk_index(
         &txn,
-        Kind::Logs,
-        range,
-        false,
+        Walk {
+            kind: Kind::Logs,
+            range,
+            backwards: false,
+        },
         wanted,
         &mut pulse,
         |number| {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::index::{self, Kind, List};
+use crate::index::{self, Kind, List, Walk};
 use crate::json::{Stored, hex, missing, to_bytes};
 use crate::logs::timer;
 use crate::state::StateReader;
@@ -109,11 +109,14 @@ pub fn search(store: &Store, address: Address, page: Page, head: u64) -> Result<
     let mark = [index::of_address(&address)];
     let (mut blocks, mut more) = (Vec::new(), false);
     let mut count = 0;
+    let walk = Walk {
+        kind: Kind::Participants,
+        range,
+        backwards: !page.forward,
+    };
     store.walk_index(
         &txn,
-        Kind::Participants,
-        range,
-        !page.forward,
+        walk,
         |list: List<'_>| list.has_any(&mark),
         timer(page.time),
         |number| {
@@ -206,13 +209,11 @@ pub fn by_nonce(store: &Store, sender: Address, nonce: u64, head: u64) -> Result
     Ok(None) // the genesis gave the account its nonce
 }
 
-/// The block that created the contract, with the transactions in which it takes part there: (hash, sender, created by the
-/// transaction itself). None if there is no contract, or the genesis put it there.
-pub fn creation(
-    store: &Store,
-    address: Address,
-    head: u64,
-) -> Result<Option<(u64, Vec<(B256, Address, bool)>)>> {
+/// A block, and transactions of it: (hash, sender, whether the transaction itself created the contract in question).
+pub type Creation = (u64, Vec<(B256, Address, bool)>);
+
+/// The block that created the contract, with the successful transactions in which it takes part there. None if there is no contract, or the genesis put it there.
+pub fn creation(store: &Store, address: Address, head: u64) -> Result<Option<Creation>> {
     let there = |number: u64| -> Result<bool> {
         let account = At::open(store, Some(number))?.1.account(address)?;
         Ok(account.is_some_and(|account| account.code_hash != alloy_trie::KECCAK_EMPTY))

@@ -181,7 +181,7 @@ fn lower(value: &Value) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    #![proptest_config(ProptestConfig::with_cases(2))]
     #[test]
     fn the_index_finds_what_reading_everything_finds(
         steps in prop::collection::vec(prop::collection::vec((0u8..8, 1u8..5), 0..3), 270..300),

@@ -6,9 +6,11 @@ node that only verifies.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from dougong._native import Evm
+from dougong.execution.evm.pool import TransactionPool
 from dougong.types import Heads
 
 __all__ = ["EvmBackend", "Heads"]
@@ -37,4 +39,13 @@ class EvmBackend(Protocol):
 
     def pending_transaction(self, tx_hash: bytes) -> bytes | None:
         """The EIP-2718 bytes of a transaction that is taken and in no block yet."""
+        ...
+
+    @property
+    def pool(self) -> TransactionPool | None:
+        """The transactions that wait, to be read; None where nobody takes any."""
+        ...
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """`on_change` is called, on the event loop, after the head moved, forward or back. It must not raise or block."""
         ...

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use super::{Store, Txn};
 use crate::block::Executed;
 use crate::error::Result;
-use crate::index::{self, Kind, List, MOST_IN_SECTION, Participants, SECTION};
+use crate::index::{self, Kind, List, MOST_IN_SECTION, Participants, SECTION, Walk};
 
 const BLOCK: u8 = 0;
 const SUMMARY: u8 = 1;
@@ -78,19 +78,22 @@ impl Store {
             .transpose()
     }
 
-    /// Calls `visit` with each block of first..=last that may hold what `wanted` says, in this order or backwards, until it
-    /// answers false. `pulse` is called now and then, and ends the walk by an error. `complete` is the number of blocks that
-    /// the store holds: a section that ends beyond has no summary.
+    /// Calls `visit` with each block of the walk that may hold what `wanted` says, until it answers false. `pulse` is called now
+    /// and then, and ends the walk by an error.
     pub fn walk_index(
         &self,
         txn: &Txn,
-        kind: Kind,
-        (first, last): (u64, u64),
-        backwards: bool,
+        walk: Walk,
         wanted: impl Fn(List<'_>) -> bool,
         mut pulse: impl FnMut() -> Result<()>,
         mut visit: impl FnMut(u64) -> Result<bool>,
     ) -> Result<()> {
+        let Walk {
+            kind,
+            range: (first, last),
+            backwards,
+        } = walk;
+        // A section that is not complete yet has no summary.
         let complete = self.head_number(txn)?.map_or(0, |head| head + 1) / SECTION;
         let (mut low, mut high) = (first, last);
         while low <= high {
@@ -98,7 +101,6 @@ impl Store {
             let section = (if backwards { high } else { low }) / SECTION;
             let from = low.max(section * SECTION);
             let to = high.min(section * SECTION + (SECTION - 1));
-            // A section that is looked at whole is passed over by its summary.
             let look = section >= complete || {
                 match self.index.get(txn, &key(kind, SUMMARY, section))? {
                     None => false,

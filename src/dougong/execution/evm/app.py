@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +69,7 @@ class EvmApplication:
         self._head = head
         self._pending: _Executed | None = None
         self._decoder = Decoder()
+        self._on_block: list[Callable[[], None]] = []
         # Well below what a consensus engine's mempool holds: else what pays nothing could fill that one first, and for ever.
         limits = limits or PoolLimits(count=16_384, total_bytes=64 << 20)
         self.pool = TransactionPool(evm.chain_id, gas_limit=head.gas_limit, base_fee=_fee_after(head), limits=limits)
@@ -91,6 +92,10 @@ class EvmApplication:
     def head(self) -> HeaderInfo:
         """The last committed block's."""
         return self._head
+
+    def watch(self, on_block: Callable[[], None]) -> None:
+        """`on_block` is called, on the event loop, after a block was committed."""
+        self._on_block.append(on_block)
 
     # --- Application ------------------------------------------------------------------------------------------------
 
@@ -182,6 +187,8 @@ class EvmApplication:
         accounts = await asyncio.to_thread(commit)
         self._head = header
         self.pool.update(_fee_after(header), accounts, gas_limit=header.gas_limit)
+        for on_block in self._on_block:
+            on_block()
 
     # --- execution --------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,12 @@ tx_hash = await backend.submit(raw)
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dougong._native import Evm, keccak256
 from dougong.errors import InvalidTransaction
 from dougong.execution.evm.app import EvmApplication
+from dougong.execution.evm.pool import TransactionPool
 from dougong.interfaces import Consensus
 from dougong.types import Heads
 
@@ -43,3 +46,10 @@ class OrderedEvm:
 
     def pending_transaction(self, tx_hash: bytes) -> bytes | None:
         return self._app.pool.get(tx_hash)
+
+    @property
+    def pool(self) -> TransactionPool:
+        return self._app.pool
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        self._app.watch(on_change)

@@ -123,6 +123,7 @@ class TransactionPool:
         self._arrivals = 0
         self._least_tip = least_tip
         self._stuck: dict[bytes, float] = {}  # since when no block could take it
+        self._on_taken: list[Callable[[PooledTransaction], None]] = []
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -144,9 +145,23 @@ class TransactionPool:
         """Everyone whose account `update` should be told of."""
         return list(self._senders)
 
+    def watch(self, on_taken: Callable[[PooledTransaction], None]) -> None:
+        """`on_taken` is called with each transaction that `add` takes, but for those that come again. It must not raise."""
+        self._on_taken.append(on_taken)
+
     def gapped(self) -> int:
         """How many transactions cannot follow yet."""
         return len(self._gapped)
+
+    def waiting(self, address: bytes | None = None) -> tuple[list[PooledTransaction], list[PooledTransaction]]:
+        """The transactions that can follow and those that cannot yet (of one sender, if named), in nonce order."""
+        senders = self._senders.values() if address is None else [self._senders[address]] if address in self._senders else []
+        ready: list[PooledTransaction] = []
+        gapped: list[PooledTransaction] = []
+        for sender in senders:
+            for nonce, tx in sorted(sender.txs.items()):
+                (gapped if sender.is_gapped(nonce) else ready).append(tx)
+        return ready, gapped
 
     def pending_nonce(self, address: bytes, nonce: int) -> int:
         """The nonce after all transactions that can follow; `nonce` is the account's on the latest state."""
@@ -238,6 +253,8 @@ class TransactionPool:
         self._arrivals += 1
         self._senders[tx.sender] = sender
         self._store(tx, sender)
+        for on_taken in () if again else self._on_taken:
+            on_taken(tx)
         return gone
 
     def drop(self, tx_hash: bytes) -> bool:

@@ -13,11 +13,16 @@ from dougong.rpc.backend import EvmBackend
 from dougong.rpc.ethereum.accounts import account_methods
 from dougong.rpc.ethereum.blocks import block_methods
 from dougong.rpc.ethereum.chain import Chain, EthereumOptions
+from dougong.rpc.ethereum.events import Events
 from dougong.rpc.ethereum.fees import fee_methods
+from dougong.rpc.ethereum.filters import Filters, filter_methods
 from dougong.rpc.ethereum.logs import log_methods
 from dougong.rpc.ethereum.network import network_methods
+from dougong.rpc.ethereum.otterscan import otterscan_methods
 from dougong.rpc.ethereum.state import state_methods
+from dougong.rpc.ethereum.subscriptions import subscription_methods
 from dougong.rpc.ethereum.transactions import transaction_methods
+from dougong.rpc.ethereum.txpool import txpool_methods
 from dougong.rpc.ethereum.waiting import waiting_methods
 from dougong.rpc.protocol import Methods
 
@@ -32,6 +37,8 @@ SUBJECTS = (
     account_methods,
     fee_methods,
     log_methods,
+    txpool_methods,
+    otterscan_methods,
 )
 
 
@@ -43,6 +50,9 @@ class EthereumApi:
         self.methods = Methods()
         for subject in SUBJECTS:
             self.methods.include(subject(self._chain))
+        self._events = Events(self._chain)
+        self.methods.include(subscription_methods(self._events))
+        self.methods.include(filter_methods(Filters(self._chain, self._events)))
 
     async def health(self) -> dict[str, object]:
         heads = self._chain.backend.heads()
@@ -56,4 +66,5 @@ class EthereumApi:
         }
 
     def close(self) -> None:
+        self._events.close()
         self._chain.close()

@@ -21,14 +21,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class EthereumOptions:
-    """What a caller may cost. `gas_cap`: of one eth_call; `log_blocks` and `logs`: of one eth_getLogs; `fee_history_blocks`;
+    """What a caller may cost. `gas_cap`: of one eth_call; `log_blocks`, `logs`, `log_bytes` and `log_seconds`: of one eth_getLogs
+    (the seconds also of one ots_searchTransactions); `fee_history_blocks`;
     `proof_slots` of one eth_getProof. `sync_seconds` is how long eth_sendRawTransactionSync waits where the caller does not say,
     `most_sync_seconds` at most, `sync_places` how many callers at a time. `tip` (wei) is suggested while blocks
     are less than half full; `least_tip` tells the one without which the chain takes no transaction (docs/spec/fees.md)."""
 
     gas_cap: int = 50_000_000
-    log_blocks: int = 100_000
+    log_blocks: int = 10_000_000
     logs: int = 10_000
+    log_bytes: int = 32 << 20
+    log_seconds: float = 5.0
     fee_history_blocks: int = 1_024
     reward_blocks: int = 128
     proof_slots: int = 1_024

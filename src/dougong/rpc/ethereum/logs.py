@@ -1,4 +1,5 @@
-"""Event logs. Source: ethereum/execution-apis `src/eth/filter.yaml`, `src/schemas/filter.yaml`."""
+"""Event logs. Source: ethereum/execution-apis `src/eth/filter.yaml`, `src/schemas/filter.yaml`. The store finds them by an index
+(`rust/evm/src/index.rs`), so a range may be long; what comes of it is bounded in number, bytes and time."""
 
 from __future__ import annotations
 
@@ -10,20 +11,38 @@ from dougong.errors import InvalidInput
 from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED, SERVER_ERROR
 from dougong.rpc.errors import RpcError
 from dougong.rpc.ethereum.chain import Chain
-from dougong.rpc.params import LATEST, BlockId, hex_data, read_address, read_block, read_hash, read_object
+from dougong.rpc.ethereum.criteria import Criteria
+from dougong.rpc.params import LATEST, BlockId, read_block, read_hash, read_object
 from dougong.rpc.protocol import Methods, Param
 
-__all__ = ["log_methods"]
-
-MAX_TOPICS = 4
-MAX_CHOICES = 1_000  # addresses, or alternatives for one topic
+__all__ = ["LogReader", "log_methods"]
 
 
-def log_methods(chain: Chain) -> Methods:
-    methods = Methods()
-    options = chain.options
+class LogReader:
+    """Reads stored logs within what one request may cost."""
 
-    def span(given: dict[str, Any]) -> tuple[int, int]:
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._options = chain.options
+
+    async def get(self, given: dict[str, Any]) -> object:
+        criteria = Criteria.read(given)
+        first, last = self._span(given)
+        return await self.between(criteria, first, last) if first <= last else []
+
+    async def between(self, criteria: Criteria, first: int, last: int) -> orjson.Fragment:
+        """The logs of blocks that are there. Raises `RpcError` when they are too many, or take too long to find."""
+        chain, options = self._chain, self._options
+        try:
+            found = await chain.call(
+                chain.evm.logs_json, criteria.json, first, last, options.logs, options.log_bytes, options.log_seconds
+            )
+        except InvalidInput as error:  # the criteria are good: there are too many
+            raise RpcError(LIMIT_EXCEEDED, str(error)) from error
+        return orjson.Fragment(found)
+
+    def _span(self, given: dict[str, Any]) -> tuple[int, int]:
+        chain, options = self._chain, self._options
         if given.get("blockHash") is not None:
             if given.get("fromBlock") is not None or given.get("toBlock") is not None:
                 raise RpcError(INVALID_PARAMS, "cannot specify both blockHash and fromBlock/toBlock, choose one or the other")
@@ -41,37 +60,8 @@ def log_methods(chain: Chain) -> Methods:
             raise RpcError(LIMIT_EXCEEDED, f"the range is {last - first + 1} blocks: the limit is {options.log_blocks}")
         return first, last
 
-    async def get_logs(given: dict[str, Any]) -> object:
-        unknown = given.keys() - {"fromBlock", "toBlock", "blockHash", "address", "topics"}
-        if unknown:
-            raise RpcError(INVALID_PARAMS, f"unknown field {min(unknown)[:40]} in the filter")
-        wanted = orjson.dumps(_criteria(given)).decode()
-        first, last = span(given)
-        if first > last:
-            return []
-        try:
-            return orjson.Fragment(await chain.call(chain.evm.logs_json, wanted, first, last, options.logs))
-        except InvalidInput as error:  # the criteria are good: there are too many
-            raise RpcError(LIMIT_EXCEEDED, f"query returned more than {options.logs} results: ask for fewer blocks") from error
 
-    methods.add("eth_getLogs", get_logs, Param("filter", read_object))
+def log_methods(chain: Chain) -> Methods:
+    methods = Methods()
+    methods.add("eth_getLogs", LogReader(chain).get, Param("filter", read_object))
     return methods
-
-
-def _criteria(given: dict[str, Any]) -> dict[str, object]:
-    """Address and topics, checked. Raises `InvalidInput`."""
-    address = given.get("address")
-    addresses = [] if address is None else address if isinstance(address, list) else [address]
-    topics = given.get("topics") or []
-    if not isinstance(topics, list) or len(topics) > MAX_TOPICS:
-        raise InvalidInput(f"topics are an array of at most {MAX_TOPICS}")
-    choices = [topic if isinstance(topic, list) else [topic] for topic in topics]
-    if max(map(len, [addresses, *choices])) > MAX_CHOICES:
-        raise InvalidInput(f"at most {MAX_CHOICES} addresses or alternatives for a topic")
-    criteria: dict[str, object] = {
-        # null, and an empty list, match any topic
-        "topics": [None if not some or None in some else [hex_data(read_hash(topic)) for topic in some] for some in choices]
-    }
-    if addresses:
-        criteria["address"] = [hex_data(read_address(one)) for one in addresses]
-    return criteria

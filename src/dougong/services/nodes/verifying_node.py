@@ -14,7 +14,7 @@ takes no transactions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,6 +193,13 @@ class VerifyingNode:
 
     def pending_transaction(self, tx_hash: bytes) -> bytes | None:
         return None
+
+    @property
+    def pool(self) -> None:
+        return None
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        self.chain.watch_heads(on_change)
 
     async def close(self) -> None:
         await self._opened.aclose()

@@ -87,6 +87,11 @@ class RollupChain:
         """`on_reorg` is called, on the event loop, after `generation` grew."""
         self._on_reorg.append(on_reorg)
 
+    def watch_heads(self, on_change: Callable[[], None]) -> None:
+        """`on_change` is called, on the event loop, after the head moved, forward or back."""
+        self.watch(lambda _: on_change())
+        self.watch_reorgs(on_change)
+
     async def build(
         self,
         timestamp: int,

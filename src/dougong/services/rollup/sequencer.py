@@ -157,6 +157,9 @@ class Sequencer:
     def pending_transaction(self, tx_hash: bytes) -> bytes | None:
         return self.pool.get(tx_hash) or self._ignored.get(tx_hash)
 
+    def watch(self, on_change: Callable[[], None]) -> None:
+        self._chain.watch_heads(on_change)
+
     async def submit(self, raw: bytes) -> bytes:
         """Takes a signed transaction (EIP-2718 bytes); returns its hash once it is durable. Raises `InvalidTransaction` with
         geth's words, `Rejected` when too many are waiting to be looked at, `StoreFull` when there is no room to keep it."""
