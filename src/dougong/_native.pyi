@@ -282,6 +282,13 @@ class Evm:
     def proof_json(self, address: bytes, slots: Sequence[bytes], number: int) -> bytes:
         """EIP-1186. Slots are 32 bytes; `key` shows them so."""
 
+    def parallel(self) -> tuple[int, int]:
+        """How many transactions were executed in parallel so far, and how many of them again, because what they had read had changed."""
+
+    def set_threads(self, threads: int, *, always: bool = False) -> None:
+        """Lets so many threads execute the blocks to come: 0 for one a core (as at first), 1 for one transaction after the other. What
+        comes of a block does not depend on it. `always`: even where it does not pay (for tests)."""
+
     def close(self) -> None: ...
 
 def verify_account_proof(state_root: bytes, address: bytes, proof: Sequence[bytes]) -> tuple[int, int, bytes, bytes] | None:

@@ -10,7 +10,6 @@
 //! A system contract that is not there, or that fails, is passed over, so that a block has an outcome whatever the genesis
 //! document put there. No I/O happens here but through the `StateReader`.
 
-use alloy_consensus::Transaction;
 use alloy_eips::eip4895::Withdrawal;
 use alloy_eips::eip7685::Requests;
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251};
@@ -83,7 +82,7 @@ impl BlockContext {
 }
 
 /// The outcome of a transaction that was included.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TxOutcome {
     pub success: bool,
     pub gas_used: u64,
@@ -105,11 +104,145 @@ pub struct BlockOutcome {
     pub requests: Requests,
 }
 
+/// An EVM on the state of a block in the making.
+pub type BlockEvm<'a, R> = MainnetEvm<MainnetContext<&'a mut Overlay<R>>>;
+
+/// A transaction as it was offered, or why it is none.
+pub type Offered = Result<SignedTx, String>;
+
+/// A way to run a block's transactions. Each has the very outcome of `InOrder`.
+pub trait Runner<R: StateReader> {
+    fn run(
+        &self,
+        block: &BlockContext,
+        evm: &mut BlockEvm<'_, R>,
+        txs: impl Iterator<Item = Offered>,
+        outcome: &mut BlockOutcome,
+    ) -> Result<(), R::Error>;
+}
+
+/// One transaction after the other.
+pub struct InOrder;
+
+impl<R: StateReader> Runner<R> for InOrder {
+    fn run(
+        &self,
+        block: &BlockContext,
+        evm: &mut BlockEvm<'_, R>,
+        txs: impl Iterator<Item = Offered>,
+        outcome: &mut BlockOutcome,
+    ) -> Result<(), R::Error> {
+        for (position, tx) in txs.enumerate() {
+            run_one(block, evm, position, tx, outcome)?;
+        }
+        Ok(())
+    }
+}
+
+/// The transaction, if the block has room for its gas limit.
+pub(crate) fn fitting(
+    block: &BlockContext,
+    position: usize,
+    tx: Offered,
+    outcome: &mut BlockOutcome,
+) -> Option<SignedTx> {
+    let left = block.gas_limit - outcome.gas_used;
+    let reason = match tx {
+        Ok(tx) if tx.gas_limit() <= left => return Some(tx),
+        Ok(tx) => format!(
+            "its gas limit {} is over the {left} that the block has left",
+            tx.gas_limit()
+        ),
+        Err(reason) => reason,
+    };
+    outcome.skipped.push((position, reason));
+    None
+}
+
+/// Executes one transaction on what came of those before it.
+pub(crate) fn run_one<R: StateReader>(
+    block: &BlockContext,
+    evm: &mut BlockEvm<'_, R>,
+    position: usize,
+    tx: Offered,
+    outcome: &mut BlockOutcome,
+) -> Result<(), R::Error> {
+    match fitting(block, position, tx, outcome) {
+        Some(tx) => run_fitting(block, evm, position, tx, outcome),
+        None => Ok(()),
+    }
+}
+
+/// As `run_one`, for a transaction that the block has room for.
+pub(crate) fn run_fitting<R: StateReader>(
+    block: &BlockContext,
+    evm: &mut BlockEvm<'_, R>,
+    position: usize,
+    tx: SignedTx,
+    outcome: &mut BlockOutcome,
+) -> Result<(), R::Error> {
+    match evm.transact_one(tx.env()) {
+        Ok(result) => {
+            let touched = index::touched(evm.ctx.journal().evm_state(), &block.beneficiary);
+            evm.commit_inner();
+            outcome.include(position, tx, result, touched);
+        }
+        Err(error) => {
+            let _ = evm.finalize();
+            match error {
+                EVMError::Database(error) => return Err(error),
+                EVMError::Transaction(reason) => {
+                    outcome.skipped.push((position, reason.to_string()))
+                }
+                other => outcome.skipped.push((position, other.to_string())),
+            }
+        }
+    }
+    Ok(())
+}
+
+impl BlockOutcome {
+    pub(crate) fn include(
+        &mut self,
+        position: usize,
+        tx: SignedTx,
+        result: ExecutionResult,
+        touched: Vec<Address>,
+    ) {
+        let gas_used = result.tx_gas_used();
+        self.gas_used += gas_used;
+        self.outcomes.push(TxOutcome {
+            success: result.is_success(),
+            gas_used,
+            cumulative_gas_used: self.gas_used,
+            logs: if result.is_success() {
+                result.into_logs()
+            } else {
+                Vec::new()
+            },
+            touched,
+        });
+        self.txs.push(tx);
+        self.included.push(position);
+    }
+}
+
 /// Executes a block. A transaction that Ethereum's rules call invalid in its place is skipped and leaves no trace.
 pub fn execute_block<R: StateReader>(
     block: &BlockContext,
     state: &mut Overlay<R>,
-    txs: impl IntoIterator<Item = Result<SignedTx, String>>,
+    txs: impl IntoIterator<Item = Offered>,
+    withdrawals: &[Withdrawal],
+) -> Result<BlockOutcome, R::Error> {
+    execute_block_by(&InOrder, block, state, txs, withdrawals)
+}
+
+/// As `execute_block`, with the transactions run in this way.
+pub fn execute_block_by<R: StateReader>(
+    runner: &impl Runner<R>,
+    block: &BlockContext,
+    state: &mut Overlay<R>,
+    txs: impl IntoIterator<Item = Offered>,
     withdrawals: &[Withdrawal],
 ) -> Result<BlockOutcome, R::Error> {
     let mut outcome = BlockOutcome::default();
@@ -130,55 +263,7 @@ pub fn execute_block<R: StateReader>(
         )?;
     }
 
-    for (position, tx) in txs.into_iter().enumerate() {
-        let tx = match tx {
-            Ok(tx) => tx,
-            Err(reason) => {
-                outcome.skipped.push((position, reason));
-                continue;
-            }
-        };
-        let left = block.gas_limit - outcome.gas_used;
-        if tx.envelope.gas_limit() > left {
-            let reason = format!(
-                "its gas limit {} is over the {left} that the block has left",
-                tx.envelope.gas_limit()
-            );
-            outcome.skipped.push((position, reason));
-            continue;
-        }
-        match evm.transact_one(tx.env()) {
-            Ok(result) => {
-                let touched = index::touched(evm.ctx.journal().evm_state(), &block.beneficiary);
-                evm.commit_inner();
-                let gas_used = result.tx_gas_used();
-                outcome.gas_used += gas_used;
-                outcome.outcomes.push(TxOutcome {
-                    success: result.is_success(),
-                    gas_used,
-                    cumulative_gas_used: outcome.gas_used,
-                    logs: if result.is_success() {
-                        result.into_logs()
-                    } else {
-                        Vec::new()
-                    },
-                    touched,
-                });
-                outcome.txs.push(tx);
-                outcome.included.push(position);
-            }
-            Err(error) => {
-                let _ = evm.finalize();
-                match error {
-                    EVMError::Database(error) => return Err(error),
-                    EVMError::Transaction(reason) => {
-                        outcome.skipped.push((position, reason.to_string()))
-                    }
-                    other => outcome.skipped.push((position, other.to_string())),
-                }
-            }
-        }
-    }
+    runner.run(block, &mut evm, txs.into_iter(), &mut outcome)?;
 
     for withdrawal in withdrawals {
         let wei = U256::from(withdrawal.amount) * U256::from(1_000_000_000u64);
@@ -206,7 +291,7 @@ pub fn execute_block<R: StateReader>(
 }
 
 fn system_call<R: StateReader>(
-    evm: &mut MainnetEvm<MainnetContext<&mut Overlay<R>>>,
+    evm: &mut BlockEvm<'_, R>,
     contract: Address,
     data: Bytes,
 ) -> Result<Bytes, R::Error> {

@@ -202,13 +202,15 @@ impl<'a> Participants<'a> {
 /// The accounts that a transaction called, paid or created, going by the state that it leaves: revm marks them as touched, and
 /// takes the mark back where a call is undone. Neither precompiles nor the fee's recipient count.
 pub fn touched(state: &EvmState, beneficiary: &Address) -> Vec<Address> {
-    state
+    let mut touched: Vec<Address> = state
         .iter()
         .filter(|(address, account)| {
             account.is_touched() && *address != beneficiary && address[..18] != [0; 18]
         })
         .map(|(address, _)| *address)
-        .collect()
+        .collect();
+    touched.sort_unstable();
+    touched
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The EVM execution layer: blocks, tries, store and derivation, on revm. Free of Python.
 //!
-//! From the bottom up: `state` (the seam to whatever holds the state), `executor` (one block on revm), `block` (its exact header),
-//! `derivation` and `batch` (from batches and inbox to blocks), `import` (blocks that others made), none of which does I/O; `node`, `trie`, `world` (the Merkle
+//! From the bottom up: `state` (the seam to whatever holds the state), `executor` (one block on revm), `parallel` (its
+//! transactions on all cores), `block` (its exact header), `derivation` and `batch` (from batches and inbox to blocks), `import`
+//! (blocks that others made), none of which does I/O; `node`, `trie`, `world` (the Merkle
 //! Patricia tries), `store` (LMDB), `chain` (all of it, durable), and the readers above it.
 
 pub mod batch;
@@ -20,6 +21,7 @@ pub mod json;
 pub mod logs;
 pub mod node;
 pub mod otterscan;
+pub mod parallel;
 pub mod proof;
 pub mod quantity;
 pub mod sign;

@@ -11,6 +11,10 @@ use revm::database_interface::{DBErrorMarker, Database, DatabaseCommit};
 use revm::primitives::KECCAK_EMPTY;
 use revm::state::{Account as EvmAccount, AccountInfo};
 
+mod base;
+
+pub use base::{Base, Fork};
+
 /// What Ethereum keeps of an account, except its storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -30,8 +34,29 @@ impl Default for Account {
 }
 
 impl Account {
+    /// As revm takes it: the code is asked for when it is needed.
+    pub fn info(&self) -> AccountInfo {
+        AccountInfo {
+            balance: self.balance,
+            nonce: self.nonce,
+            code_hash: self.code_hash,
+            code: None,
+            ..Default::default()
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.nonce == 0 && self.balance.is_zero() && self.code_hash == KECCAK_EMPTY
+    }
+}
+
+impl From<&AccountInfo> for Account {
+    fn from(info: &AccountInfo) -> Self {
+        Self {
+            nonce: info.nonce,
+            balance: info.balance,
+            code_hash: info.code_hash,
+        }
     }
 }
 
@@ -286,7 +311,7 @@ impl<R: StateReader> Overlay<R> {
 }
 
 /// Analysed code. What looks like an EIP-7702 delegation and is none (only a genesis document can hold it) is plain code.
-fn bytecode(code: Bytes) -> Bytecode {
+pub(crate) fn bytecode(code: Bytes) -> Bytecode {
     Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
 }
 
@@ -312,13 +337,7 @@ impl<R: StateReader> Database for Overlay<R> {
     type Error = R::Error;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
-        Ok(self.entry(address)?.now.account.map(|account| AccountInfo {
-            balance: account.balance,
-            nonce: account.nonce,
-            code_hash: account.code_hash,
-            code: None,
-            ..Default::default()
-        }))
+        Ok(self.entry(address)?.now.account.as_ref().map(Account::info))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Self::Error> {
@@ -378,11 +397,7 @@ impl<R: StateReader> DatabaseCommit for Overlay<R> {
                 continue;
             }
             let info = account.info;
-            let next = Account {
-                nonce: info.nonce,
-                balance: info.balance,
-                code_hash: info.code_hash,
-            };
+            let next = Account::from(&info);
             let old_code = now
                 .account
                 .map_or(KECCAK_EMPTY, |account| account.code_hash);

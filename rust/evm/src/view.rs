@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::node::{Link, Node, NodeId, NodeSource};
-use crate::state::{Account, StateReader};
+use crate::state::{Account, Fork, StateReader};
 use crate::store::{HeaderRecord, Store, Txn};
 use crate::world;
 
@@ -60,6 +60,17 @@ impl StateReader for Latest {
 
     fn block_hash(&self, number: u64) -> Result<B256> {
         known_hash(&self.store, self.txn()?, number)
+    }
+}
+
+impl Fork for Latest {
+    type Fork = Self;
+
+    /// Nobody commits while a block is executed, so a transaction that begins now sees the same state.
+    fn fork(&self) -> Result<Self> {
+        let mut fork = Self::new(self.store.clone());
+        fork.begin()?;
+        Ok(fork)
     }
 }
 

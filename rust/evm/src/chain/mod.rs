@@ -10,6 +10,7 @@ use crate::config::{ChainConfig, GenesisDocument};
 use crate::derivation::{self, Ledger, Message};
 use crate::error::{Error, Result};
 use crate::node::persist;
+use crate::parallel::Workers;
 use crate::state::Overlay;
 use crate::store::{HeaderRecord, Store, transactions};
 use crate::tx::{SenderCache, decode_all};
@@ -145,6 +146,7 @@ impl Chain {
             config: config.clone(),
             store: store.clone(),
             senders: senders.clone(),
+            workers: Workers::default(),
             overlay,
             head,
             root,
@@ -159,6 +161,17 @@ impl Chain {
             senders,
             writer: Mutex::new(writer),
         })
+    }
+
+    /// Lets these threads execute the blocks to come. What comes of a block does not depend on them.
+    pub fn set_workers(&self, workers: Workers) -> Result<()> {
+        self.writer()?.workers = workers;
+        Ok(())
+    }
+
+    /// How many transactions were executed in parallel, and how many of them again.
+    pub fn parallel(&self) -> Result<(u64, u64)> {
+        Ok(self.writer()?.workers.counts())
     }
 
     /// A writer that panicked half-way is put back to what is committed.

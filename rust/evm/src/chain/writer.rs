@@ -8,8 +8,9 @@ use crate::block::{Executed, Plan, Sealed, assemble, context};
 use crate::config::{ChainConfig, GenesisDocument, OUTBOX};
 use crate::derivation::Ledger;
 use crate::error::{Error, Result};
-use crate::executor::execute_block;
+use crate::executor::execute_block_by;
 use crate::node::{Link, NodeId, persist, root_hash};
+use crate::parallel::Workers;
 use crate::state::{Account, Changes, Overlay};
 use crate::store::Store;
 use crate::tx::{SenderCache, SignedTx, decode_all};
@@ -31,6 +32,7 @@ pub(super) struct Writer {
     pub(super) config: ChainConfig,
     pub(super) store: Arc<Store>,
     pub(super) senders: Arc<SenderCache>,
+    pub(super) workers: Workers,
     pub(super) overlay: Overlay<Latest>,
     /// The committed head.
     pub(super) head: Sealed,
@@ -80,7 +82,13 @@ impl Writer {
         let parent = self.head().clone();
         let context = context(&self.config, &parent, &plan);
         let txs = core::mem::take(&mut plan.txs);
-        let outcome = execute_block(&context, &mut self.overlay, txs, &plan.withdrawals)?;
+        let outcome = execute_block_by(
+            &self.workers,
+            &context,
+            &mut self.overlay,
+            txs,
+            &plan.withdrawals,
+        )?;
         let outbox_root = outbox_root(&mut self.overlay, &self.config)?;
         let changes = self.overlay.take_changes();
         let tip = self

@@ -3,6 +3,7 @@
 mod bridge;
 mod functions;
 mod import;
+mod parallel;
 mod streams;
 mod values;
 
