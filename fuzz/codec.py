@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -17,7 +18,8 @@ from dougong.net.reverts import revert_reason
 from fuzz.target import Target, accepted
 
 MIXED = [getattr(dougong.types, name) for name in sorted(dougong.types.__all__)]
-KINDS: list[type] = [kind for kind in MIXED if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+GROUND: list[type] = [kind for kind in MIXED if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+KINDS = [kind for kind in GROUND if not inspect.isabstract(kind)]
 
 
 def _check_protobuf(data: bytes) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import typing
 
 import orjson
@@ -13,7 +14,11 @@ from dougong import types
 from dougong.errors import InvalidInput, InvalidNamespace
 from dougong.net.codec import from_json, to_json
 
-GROUND = [kind for kind in vars(types).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+GROUND = [
+    kind
+    for kind in vars(types).values()
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not inspect.isabstract(kind)
+]
 few = settings(max_examples=20, deadline=None)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
