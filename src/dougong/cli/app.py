@@ -140,12 +140,20 @@ def verifying_node(
     trust: TrustFile = None,
     peer: Peers = None,
     until: Annotated[int | None, typer.Option("--until", min=0, help="End once this block is rebuilt.")] = None,
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="IP:PORT", help="Serve the rollup's JSON-RPC there, at /ROLLUP.")
+    ] = None,
+    sequencer: Annotated[
+        str | None,
+        typer.Option("--sequencer", metavar="URL", help="Hand transactions on to this JSON-RPC; else refuse them."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rebuild a rollup from DA and settlement alone, and hold its claims to the result."""
-    from dougong.cli.nodes import verifying_node_command
+    from dougong.cli.nodes import Serving, verifying_node_command
 
-    verifying_node_command(rollup, stack, api, trust, folder, peer or (), until=until, as_json=as_json)
+    serving = Serving(listen, sequencer)
+    verifying_node_command(rollup, stack, api, trust, folder, peer or (), serving, until=until, as_json=as_json)
 
 
 @app.command()

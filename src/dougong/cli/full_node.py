@@ -16,12 +16,10 @@ from pathlib import Path
 from dougong.availability.square.fraud import BadBlock
 from dougong.cli.ending import run
 from dougong.cli.logs import make_log
-from dougong.cli.nodes import locate
+from dougong.cli.nodes import bound, locate
 from dougong.cli.output import print_json
 from dougong.errors import ConfigError, DougongError, InvalidInput, Unavailable
-from dougong.rpc.server import RpcServer
 from dougong.services.nodes.full_node import FullNode, SquareWithheld
-from dougong.stack.config import host_and_port
 from dougong.stack.events import Event
 from dougong.stack.full_nodes import full_node
 from dougong.stack.trust import Trust
@@ -64,7 +62,7 @@ def full_node_command(
 async def _full_nodes(url: str, trust: Trust, names: Sequence[str], keeping: Keeping, *, once: bool, as_json: bool) -> None:
     if not names:
         raise ConfigError("the trust file has no DA chain of squares", remedy="take it from a stack that has one")
-    server = None if keeping.listen is None else _bound(keeping.listen)
+    server = None if keeping.listen is None else bound(keeping.listen)
     log = make_log(keeping.folder / "log.jsonl")
     async with AsyncExitStack() as closing:
         if server is not None:
@@ -84,14 +82,6 @@ async def _full_nodes(url: str, trust: Trust, names: Sequence[str], keeping: Kee
                 group.create_task(server.run())
             for name, node in nodes.items():
                 group.create_task(_follow(name, node, stays=server is not None, as_json=as_json))
-
-
-def _bound(listen: str) -> RpcServer:
-    try:
-        host, port = host_and_port(listen)
-    except ValueError:
-        raise ConfigError(f"--listen {listen} is not an address", remedy="such as 0.0.0.0:8600") from None
-    return RpcServer.bind(host, port)
 
 
 async def _once(nodes: dict[str, FullNode], *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,14 +16,16 @@ from dougong.cli.ending import run
 from dougong.cli.logs import make_log
 from dougong.cli.output import print_json
 from dougong.errors import ConfigError, NotFound, Unavailable
+from dougong.rpc.server import RpcServer
 from dougong.services.nodes.light_node import LightConfig
+from dougong.stack.config import host_and_port
 from dougong.stack.disk import Disk
 from dougong.stack.events import Event
-from dougong.stack.nodes import LightFindings, light_check, verifying_node
+from dougong.stack.nodes import LightFindings, MeteredNode, light_check, verifying_node
 from dougong.stack.reading import load
 from dougong.stack.trust import Trust, read_trust
 
-__all__ = ["Sampling", "light_node_command", "locate", "verify_command", "verifying_node_command"]
+__all__ = ["Sampling", "Serving", "bound", "light_node_command", "locate", "verify_command", "verifying_node_command"]
 
 FOLLOW_S = 1.0
 CELESTIA_TOKEN = "DOUGONG_CELESTIA_TOKEN"  # for the node of a Celestia network
@@ -44,6 +47,14 @@ class Sampling:
         chosen = LightConfig(confidence=self.confidence)
         chosen = chosen if self.samples is None else replace(chosen, samples=self.samples)
         return chosen if self.window_days is None else replace(chosen, window_s=self.window_days * 86_400)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where a verifying node shows what it has derived (None: nowhere), and to whom it hands transactions on."""
+
+    listen: str | None = None
+    sequencer: str | None = None
 
 
 def verify_command(
@@ -86,13 +97,16 @@ def verifying_node_command(
     trust_file: Path | None,
     folder: Path,
     peers: Sequence[str],
+    serving: Serving,
     *,
     until: int | None,
     as_json: bool,
 ) -> None:
     """Rebuilds a rollup; ends at block `until`, if that is given."""
     url, trust = locate(stack, api, trust_file, peers)
-    run(_verifying(url, trust, rollup, folder, until, as_json=as_json))
+    if serving.sequencer is not None and not serving.sequencer.startswith(("http://", "https://")):
+        raise ConfigError(f"--sequencer {serving.sequencer} is not a URL", remedy="such as http://203.0.113.7:8545/alpha")
+    run(_verifying(url, trust, rollup, folder, serving, until, as_json=as_json))
 
 
 def locate(stack: Path | None, api: str | None, trust_file: Path | None, peers: Sequence[str] = ()) -> tuple[str, Trust]:
@@ -111,6 +125,14 @@ def locate(stack: Path | None, api: str | None, trust_file: Path | None, peers: 
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"--peer {url} is not a URL", remedy="such as http://203.0.113.7:8545")
     return api.rstrip("/"), trust.model_copy(update={"peers": (*trust.peers, *peers)})
+
+
+def bound(listen: str) -> RpcServer:
+    try:
+        host, port = host_and_port(listen)
+    except ValueError:
+        raise ConfigError(f"--listen {listen} is not an address", remedy="such as 0.0.0.0:8600") from None
+    return RpcServer.bind(host, port)
 
 
 def report(findings: LightFindings, *, as_json: bool) -> None:
@@ -201,17 +223,44 @@ async def _light_follow(url: str, trust: Trust, folder: Path, config: LightConfi
             await asyncio.sleep(FOLLOW_S)
 
 
-async def _verifying(url: str, trust: Trust, rollup: str, folder: Path, until: int | None, *, as_json: bool) -> None:
+async def _verifying(
+    url: str, trust: Trust, rollup: str, folder: Path, serving: Serving, until: int | None, *, as_json: bool
+) -> None:
     token = os.environ.get(CELESTIA_TOKEN, "")
-    async with verifying_node(url, trust, rollup, folder, celestia_token=token) as node:
-        height = 0
-        while True:
+    async with AsyncExitStack() as closing:
+        server = None if serving.listen is None else bound(serving.listen)
+        if server is not None:
+            closing.callback(server.close)
+        node = await closing.enter_async_context(
+            verifying_node(url, trust, rollup, folder, celestia_token=token, server=server, sequencer=serving.sequencer)
+        )
+        async with asyncio.TaskGroup() as group:
+            serves = None
+            if server is not None:
+                facts: dict[str, object] = {"url": server.url(rollup)}
+                print_json(Event("listening", rollup, facts)) if as_json else print(f"{rollup}: JSON-RPC at {facts['url']}")
+                serves = group.create_task(server.run())
+            await _rebuild(node, rollup, until, as_json=as_json)
+            if serves is not None:
+                serves.cancel()
+
+
+async def _rebuild(node: MeteredNode, rollup: str, until: int | None, *, as_json: bool) -> None:
+    height = 0
+    while True:
+        try:
             await node.reach(height + 1 if until is None else until)
-            height = node.node.follower.position.number if until is None else until
-            facts = await node.report(height)
-            if as_json:
-                print_json(Event("checked" if until is None else "report", rollup, facts))
-            else:
-                print(f"{rollup}: block {height} is {facts['block_hash']}, state root {facts['state_root']}")
+        except Unavailable as error:
             if until is not None:
-                return
+                raise
+            print(f"waiting: {error}", file=sys.stderr)  # what is derived is served meanwhile
+            await asyncio.sleep(FOLLOW_S)
+            continue
+        height = node.node.follower.position.number if until is None else until
+        facts = await node.report(height)
+        if as_json:
+            print_json(Event("checked" if until is None else "report", rollup, facts))
+        else:
+            print(f"{rollup}: block {height} is {facts['block_hash']}, state root {facts['state_root']}")
+        if until is not None:
+            return

@@ -242,11 +242,18 @@ class RollupConfig(Table):
     claim_interval_ms: Milliseconds = 5_000
     blob_budget: Annotated[int, Field(ge=0, le=10**18)] | None = None
     fees: FeesConfig = FeesConfig()
+    sequencer: Literal["run", "follow"] = "run"
+    sequencer_url: Annotated[str, AfterValidator(_url)] | None = None
     challenge_window_s: Seconds | None = None
     force_delay_s: Seconds | None = None
     sequencer_timeout_s: Seconds | None = None
     fund: dict[Address, Annotated[int, Field(ge=1, le=10**12)]] = {}
     ignore_senders: list[Address] = []
+
+    @property
+    def follows(self) -> bool:
+        """Whether somebody else sequences it, for now."""
+        return self.sequencer == "follow"
 
     @property
     def sovereign(self) -> bool:

@@ -78,6 +78,14 @@ class Deployment:
         """Claims of `proposer` hold after `window` seconds."""
         return await self._contract(f"verifier.{rollup}", "PermissionedVerifier", await self.settlement(), proposer, window)
 
+    def knows_rollup(self, name: str) -> bool:
+        """Whether it is registered already."""
+        return name in self._record["rollups"]
+
+    def knows_settlement(self) -> bool:
+        """Whether the settlement contract is deployed already."""
+        return "settlement" in self._record["contracts"]
+
     async def rollup(self, name: str, config: RollupConfig) -> int:
         """The rollup's id; registers it if need be."""
         contract = await self.settlement()

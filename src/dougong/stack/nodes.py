@@ -26,6 +26,8 @@ from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
 from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
+from dougong.rpc.ethereum import EthereumApi
+from dougong.rpc.server import RpcServer
 from dougong.services.nodes.deception import Deception
 from dougong.services.nodes.light_blobs import BlobSettlementCheck
 from dougong.services.nodes.light_node import LightConfig, LightNode, LightReport, Withheld
@@ -33,7 +35,8 @@ from dougong.services.nodes.light_settlement import RollupCheck, SettlementCheck
 from dougong.services.nodes.proven_settlement import ProvenSettlement
 from dougong.services.nodes.rejections import ChainRejected
 from dougong.services.nodes.settled_storage import EmbeddedChain, SettledStorage
-from dougong.services.nodes.verifying_node import ClaimWatch, VerifyingNode
+from dougong.services.nodes.verifying_node import Ahead, ClaimWatch, VerifyingNode
+from dougong.services.rollup.forwarding import Forward, Submit, refuse
 from dougong.services.rollup.sources import BatchSource, Position, SettledSource, SovereignSource
 from dougong.settlement.client import SettlementClient
 from dougong.stack.remote_layers import RemoteLayer, chain_clients, remote_blobs, remote_layer
@@ -227,10 +230,18 @@ class MeteredNode:
 
 @asynccontextmanager
 async def verifying_node(
-    api: str, trust: Trust, name: str, folder: Path, *, celestia_token: str = ""
+    api: str,
+    trust: Trust,
+    name: str,
+    folder: Path,
+    *,
+    celestia_token: str = "",
+    server: RpcServer | None = None,
+    sequencer: str | None = None,
 ) -> AsyncIterator[MeteredNode]:
     """Raises `NotFound` for a rollup that the trust file does not have, `InvalidHeader` where the stack serves another.
-    `celestia_token` is for the node of a Celestia network, where the rollup is on one."""
+    `celestia_token` is for the node of a Celestia network, where the rollup is on one. With a `server` the rollup's whole
+    JSON-RPC is served at /name; transactions go on to the `sequencer` at that URL, or are refused."""
     rollup = trust.rollup.get(name)
     if rollup is None:
         raise NotFound(f"the trust file knows no rollup {name}", remedy=f"it knows: {', '.join(trust.rollup) or 'none'}")
@@ -241,7 +252,7 @@ async def verifying_node(
         layer = await remote_layer(api, trust, rollup.availability, folder, meter, closing, celestia_token)
         namespace = Namespace(bytes.fromhex(str(document["namespace"])))
         source: BatchSource
-        claims = None
+        claims = ahead = None
         if rollup.settlement is None or rollup.rollup_id is None:
             signer = bytes.fromhex(str(document["batch_signer"]))
             source = SovereignSource(layer.da, da_id=layer.da_id, namespace=namespace, sequencer=signer)
@@ -256,14 +267,25 @@ async def verifying_node(
                 proven, layer.da, rollup_id=rollup.rollup_id, da_id=layer.da_id, namespace=namespace, final_only=True
             )
             claims = ClaimWatch(proven, rollup_id=rollup.rollup_id)
+            if rollup.availability not in trust.blobs:  # there publishing and fixing are one step
+                signer = bytes.fromhex(str(document["batch_signer"]))
+                ahead = Ahead(layer.da, proven, rollup.rollup_id, namespace, signer)
         counted = _Counted(source, layer.share_bytes)
         first, genesis = int(str(document.get("da_start", 1))), json.dumps(document["evm"])
+        submit: Submit = refuse
+        if sequencer is not None:
+            submit = Forward(await closing.enter_async_context(JsonRpc(sequencer)))
         verifying = await VerifyingNode.open(
-            folder, genesis, counted, claims=claims, first_da_height=first, name=name, poll_s=POLL_S
+            folder, genesis, counted, claims=claims, ahead=ahead, submit=submit, first_da_height=first, name=name, poll_s=POLL_S
         )
         closing.push_async_callback(verifying.close)
         if verifying.evm.genesis_hash.hex() != rollup.state:
             raise Divergence(f"{name}'s genesis document makes the block {verifying.evm.genesis_hash.hex()}, not {rollup.state}")
+        if server is not None:
+            ethereum = EthereumApi(verifying)
+            closing.callback(ethereum.close)
+            server.mount(name, ethereum.methods, ethereum.health)
+            closing.callback(server.unmount, name)
         yield MeteredNode(verifying, counted, layer, meter)
 
 

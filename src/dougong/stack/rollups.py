@@ -18,8 +18,9 @@ from prometheus_client import CollectorRegistry
 
 from dougong._native import Evm
 from dougong.crypto.hashing import sha256
-from dougong.errors import StoreCorrupt
+from dougong.errors import ConfigError, StoreCorrupt
 from dougong.interfaces import DataAvailability
+from dougong.net.jsonrpc import JsonRpc
 from dougong.rpc.ethereum import EthereumApi, EthereumOptions
 from dougong.services.needed import NeededHeights
 from dougong.services.rollup.ahead import PublishedAhead
@@ -27,12 +28,14 @@ from dougong.services.rollup.batcher import BATCHER_TABLES, Batcher, BatcherConf
 from dougong.services.rollup.batches import PublishedBlocks
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.follower import FOLLOWER_TABLES, Follower
+from dougong.services.rollup.forwarding import Forward, Submit, refuse
 from dougong.services.rollup.inbox import Inbox
 from dougong.services.rollup.journal import Journal
 from dougong.services.rollup.ledger import LEDGER_TABLES, Ledger
 from dougong.services.rollup.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
 from dougong.services.rollup.sequencer import Sequencer, SequencerConfig
 from dougong.services.rollup.sources import BatchSource, SettledSource, SovereignSource
+from dougong.services.rollup.standby import Standby
 from dougong.services.supervisor import Supervisor
 from dougong.services.threads import in_thread
 from dougong.settlement.encoding import RollupConfig as Registration
@@ -89,6 +92,7 @@ class _Services:
     batcher: Batcher
     proposer: Proposer | None
     ledger: Ledger
+    standby: Standby | None
 
     async def _sequence(self) -> None:
         """Not before this node knows what the layers below hold: it may come back to a chain that went on without it."""
@@ -96,6 +100,9 @@ class _Services:
         await self.sequencer.run()
 
     def start(self, supervisor: Supervisor, group: str) -> None:
+        if self.standby is not None:
+            supervisor.add(group, "standby", self.standby.run)
+            return
         if self.inbox is not None:
             supervisor.add(group, "inbox", self.inbox.run)
         supervisor.add(group, "sequencer", self._sequence)
@@ -113,8 +120,8 @@ async def open_rollup(
     async with AsyncExitStack() as opened:
         ground = await _open_ground(context, name, layer, opened)
         settled = None if base is None else await _settle(ground, base, closing)
-        services = await _compose(ground, settled)
-        api = EthereumApi(services.sequencer, EthereumOptions(least_tip=services.ledger.suggested_tip))
+        services = await _compose(ground, settled, opened)
+        api = EthereumApi(services.standby or services.sequencer, EthereumOptions(least_tip=services.ledger.suggested_tip))
         opened.callback(api.close)
         context.server.mount(name, api.methods, api.health)
         closing.push_async_exit(opened.pop_all())
@@ -151,6 +158,11 @@ async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncE
 
 async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack) -> Place:
     context, config, name = ground.context, ground.config, ground.name
+    if config.follows and not base.deployment.knows_rollup(name):
+        raise ConfigError(
+            f'[rollup.{name}] has sequencer = "follow", but this data_dir does not know it on {base.name}',
+            remedy="copy keys, genesis and deployment from the data_dir of the stack that sequences it",
+        )
     attestations = await ground.layer.attestations_on(base, shared)
     proposer = context.keys.account(f"proposer.{name}").address
     registration = Registration(
@@ -174,7 +186,7 @@ async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack
     return Place(base, client, rollup_id)
 
 
-async def _compose(ground: _Ground, settled: Place | None) -> _Services:
+async def _compose(ground: _Ground, settled: Place | None, opened: AsyncExitStack) -> _Services:
     context, config, name = ground.context, ground.config, ground.name
     inbox = None
     if settled is not None:
@@ -221,8 +233,14 @@ async def _compose(ground: _Ground, settled: Place | None) -> _Services:
         log=context.log,
     )
     proposer = None if settled is None else await _proposer(ground, settled, follower)
+    standby = None
+    if config.follows:
+        submit: Submit = refuse
+        if config.sequencer_url is not None:
+            submit = Forward(await opened.enter_async_context(JsonRpc(config.sequencer_url)))
+        standby = Standby(sequencer, batcher, submit, log=context.log)
     ground.layer.set_floor(name, NeededHeights(da, follower, published, proposer).lowest)
-    return _Services(inbox, sequencer, batcher, proposer, ground.ledger)
+    return _Services(inbox, sequencer, batcher, proposer, ground.ledger, standby)
 
 
 def _source(ground: _Ground, settled: Place | None, da: DataAvailability) -> BatchSource:

@@ -76,6 +76,12 @@ async def open_settlement(context: Context, name: str, url: str, closing: AsyncE
         if isinstance(config, EthereumSettlement):
             await _check_node(context, name, config, rpc)
         deployment = await Deployment.open(context.disk, name, rpc, context.keys.account(f"deployer.{name}"))
+        rollups = [rollup for rollup in context.config.rollup.values() if rollup.settlement == name]
+        if rollups and all(rollup.follows for rollup in rollups) and not deployment.knows_settlement():
+            raise ConfigError(
+                f"every rollup on {name} is somebody else's to sequence, and this data_dir does not know {name}'s contract",
+                remedy="copy keys, genesis and deployment from the data_dir of the stack that sequences them",
+            )
         contract = await deployment.settlement()
         closing.push_async_exit(opened.pop_all())
     context.report(Event("deployed", name, {"settlement": "0x" + contract.hex()}))

@@ -7,8 +7,11 @@
 It takes nothing from the sequencer: batches and inbox come from the settlement contract (folded to its accumulators), their
 bytes from the DA layer (proven under the data roots), and a sovereign rollup's from its namespace alone (with the proof that
 nothing was left out). It derives every block itself, in a store of its own, and compares what each claim says with what it
-has: a claim that says something else raises an alarm that names both. It serves JSON-RPC as a sequencer does, except that it
-takes no transactions.
+has: a claim that says something else raises an alarm that names both. It serves JSON-RPC as a sequencer does, and hands
+transactions on to one if it is told of one.
+
+Its heads: *finalized* is what settlement has fixed, *safe* and *latest* what the sequencer has published besides (`Ahead`). What
+it derived and no layer below holds any more, because one was reorganised, is taken back before anything else is looked at.
 """
 
 from __future__ import annotations
@@ -24,16 +27,22 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from dougong._native import Evm
-from dougong.errors import Divergence, Rejected, Unavailable
+from dougong.errors import Divergence, Unavailable
+from dougong.interfaces import DataAvailability
+from dougong.services.rollup.ahead import Messages, PublishedAhead
+from dougong.services.rollup.batches import BatchRecord, PublishedBlocks
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.follower import FOLLOWER_TABLES, Follower
+from dougong.services.rollup.forwarding import Submit, refuse
 from dougong.services.rollup.sources import BatchSource
 from dougong.services.threads import in_thread
 from dougong.settlement.encoding import claim_id
 from dougong.store import Store
-from dougong.types import Claim, Heads
+from dougong.types import ZERO_HASH, Claim, Heads, Namespace
 
-__all__ = ["ClaimReader", "ClaimWatch", "VerifyingNode"]
+__all__ = ["Ahead", "ClaimReader", "ClaimWatch", "VerifyingNode"]
+
+MOST_POSITIONS = 4_096  # of the inbox whose accumulators are remembered
 
 
 class ClaimReader(Protocol):
@@ -97,8 +106,19 @@ class ClaimWatch:
         return "; ".join(f"it says {name} {said.hex()}, derived is {own.hex()}" for name, said, own in compared if said != own)
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Where batches lie before settlement has fixed them, and who publishes them (see `PublishedAhead`)."""
+
+    da: DataAvailability
+    contract: Messages
+    rollup_id: int
+    namespace: Namespace
+    signer: bytes
+
+
 class VerifyingNode:
-    """One rollup, one folder. An `EvmBackend` (rpc/backend.py) that refuses transactions."""
+    """One rollup, one folder. An `EvmBackend` (rpc/backend.py)."""
 
     def __init__(
         self,
@@ -106,11 +126,18 @@ class VerifyingNode:
         follower: Follower,
         claims: ClaimWatch | None,
         *,
+        published: PublishedBlocks | None = None,
+        ahead: PublishedAhead | None = None,
+        submit: Submit = refuse,
         name: str = "",
         poll_s: float = 0.5,
         registry: CollectorRegistry | None = None,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
+        """`ahead` with `published` (which the follower knows as its own): what is not fixed yet is followed too."""
+        self._published = published or PublishedBlocks(lambda index: None, lambda index, accumulator: None)
+        self._ahead = ahead
+        self._submit = submit
         self.chain = chain
         self.follower = follower
         self.claims = claims
@@ -130,13 +157,15 @@ class VerifyingNode:
         source: BatchSource,
         *,
         claims: ClaimWatch | None = None,
+        ahead: Ahead | None = None,
+        submit: Submit = refuse,
         first_da_height: int = 1,
         name: str = "",
         poll_s: float = 0.5,
         registry: CollectorRegistry | None = None,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> VerifyingNode:
-        """Opens or creates the node's folder. `claims` None: a sovereign rollup."""
+        """Opens or creates the node's folder. `claims` None: a sovereign rollup. `ahead` None: only what is fixed is followed."""
         await in_thread(path.mkdir, parents=True, exist_ok=True)
         async with AsyncExitStack() as opened:
             evm = await in_thread(Evm, str(path / "evm"), genesis_json)
@@ -144,10 +173,39 @@ class VerifyingNode:
             store = await in_thread(Store, path / "follower", FOLLOWER_TABLES)
             opened.push_async_callback(in_thread, store.close)
             chain = await RollupChain.open(evm)
-            follower = await Follower.open(chain, source, store, first_da_height=first_da_height, poll_s=poll_s, log=log)
+            published = None if ahead is None else PublishedBlocks(*_inbox_memory())
+            follower = await Follower.open(
+                chain, source, store, own=published, first_da_height=first_da_height, poll_s=poll_s, log=log
+            )
             if claims is not None and not claims.genesis_state:
                 claims.genesis_state = evm.genesis_hash
-            node = cls(chain, follower, claims, name=name, poll_s=poll_s, registry=registry, log=log)
+            reading = None
+            if ahead is not None and published is not None:
+                reading = PublishedAhead(
+                    chain,
+                    follower,
+                    published,
+                    ahead.da,
+                    ahead.contract,
+                    rollup_id=ahead.rollup_id,
+                    namespace=ahead.namespace,
+                    signer=ahead.signer,
+                    first_height=first_da_height,
+                    store=store,
+                    log=log,
+                )
+            node = cls(
+                chain,
+                follower,
+                claims,
+                published=published,
+                ahead=reading,
+                submit=submit,
+                name=name,
+                poll_s=poll_s,
+                registry=registry,
+                log=log,
+            )
             node._opened = opened.pop_all()
             return node
 
@@ -167,6 +225,10 @@ class VerifyingNode:
     async def catch_up(self) -> int:
         """Derives every batch that is fixed by now and checks every claim on them; returns the number of new batches."""
         applied = await self.follower.catch_up()
+        self._published.records = await self._in_line()
+        if self._ahead is not None:
+            await self._ahead.catch_up(self._keep)
+        await self._take_back()
         self._m_batches.set(self.follower.position.index)
         if self.claims is not None:
             await self.claims.read()
@@ -175,6 +237,28 @@ class VerifyingNode:
                 self.alarms.append(alarm)
             self._m_alarms.set(len(self.alarms))
         return applied
+
+    async def _keep(self, record: BatchRecord, data: bytes) -> None:
+        self._published.records.append(record)
+
+    async def _in_line(self) -> list[BatchRecord]:
+        """The published batches that still follow from what is fixed."""
+        kept: list[BatchRecord] = []
+        tip = self.follower.position.state
+        for record in self._published.records:
+            if record.parent_hash == tip and await self.chain.is_canonical(record.last, record.last_hash):
+                kept.append(record)
+                tip = record.last_hash
+        return kept
+
+    async def _take_back(self) -> None:
+        """What the layers below do not hold is no block here; what they hold is safe."""
+        held = self._published.records[-1].last if self._published.records else self.follower.position.number
+        if self.chain.latest.number > held:
+            self._log.warning("blocks are taken back", first=held + 1, last=self.chain.latest.number)
+            await self.chain.rollback(held)
+        if self.chain.safe != held:
+            await self.chain.set_heads(safe=held)
 
     # --- as the JSON-RPC sees it --------------------------------------------------------------------------------------
 
@@ -186,7 +270,7 @@ class VerifyingNode:
         return self.chain.heads()
 
     async def submit(self, raw: bytes) -> bytes:
-        raise Rejected("a verifying node takes no transactions", remedy="send it to the rollup's sequencer")
+        return await self._submit(raw)
 
     def pending_nonce(self, address: bytes) -> int:
         return self.evm.account(address)[0]
@@ -203,3 +287,15 @@ class VerifyingNode:
 
     async def close(self) -> None:
         await self._opened.aclose()
+
+
+def _inbox_memory() -> tuple[Callable[[int], bytes | None], Callable[[int, bytes], None]]:
+    """The inbox accumulators at the last positions that were met: what a sequencer's journal remembers."""
+    met: dict[int, bytes] = {0: ZERO_HASH}
+
+    def remember(index: int, accumulator: bytes) -> None:
+        met[index] = accumulator
+        while len(met) > MOST_POSITIONS:
+            del met[next(iter(met))]
+
+    return met.get, remember

@@ -36,7 +36,7 @@ from dougong.services.threads import in_thread
 from dougong.store import Store
 from dougong.types import InboxMessage, Namespace, PlacedBlob
 
-__all__ = ["Keep", "PublishedAhead"]
+__all__ = ["Keep", "Messages", "PublishedAhead"]
 
 SAVE_EVERY = 256  # heights
 _LOOKED = b"looked"
