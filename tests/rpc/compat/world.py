@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from dougong._native import Evm, decode_transactions
@@ -53,3 +54,6 @@ class ImportedEvm:
 
     def pending_transaction(self, tx_hash: bytes) -> bytes | None:
         return self.pool.get(tx_hash)
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """The head never moves."""

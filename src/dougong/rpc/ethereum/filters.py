@@ -168,13 +168,15 @@ class Filters:
         if found is None:
             raise _not_found()
         found.asked = self._clock()
-        self._filters[name] = self._filters.pop(name)  # so they stand in the order of their last question
+        self._filters[name] = self._filters.pop(name)
         return found
 
     def _expire(self) -> None:
+        """They stand in the order of their last questions, so nobody pays for how many there are."""
         limit = self._clock() - EXPIRY_SECONDS
-        for name, one in list(self._filters.items()):
-            if one.asked > limit:
+        while self._filters:
+            name, oldest = next(iter(self._filters.items()))
+            if oldest.asked > limit:
                 return
             self._drop(name)
 

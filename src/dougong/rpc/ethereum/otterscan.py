@@ -77,11 +77,11 @@ def otterscan_methods(chain: Chain) -> Methods:
         tx_hash, sender, _ = made[0]
         return {"hash": hex_data(tx_hash), "creator": hex_data(sender)}
 
-    block, number = Param("block", read_block, LATEST), Param("blockNumber", _count)
+    block, number = Param("block", _block_or_number, LATEST), Param("blockNumber", _count)
     page, size = Param("pageNumber", _count), Param("pageSize", _page_size)
     methods.add("ots_getApiLevel", api_level)
     methods.add("ots_hasCode", has_code, ADDRESS, block)
-    methods.add("erigon_getHeaderByNumber", header, Param("block", _block_or_number, LATEST))
+    methods.add("erigon_getHeaderByNumber", header, block)
     methods.add("ots_getBlockDetails", details, Param("block", _block_or_number))
     methods.add("ots_getBlockDetailsByHash", details, Param("blockHash", lambda value: BlockId(hash=read_hash(value))))
     methods.add("ots_getBlockTransactions", block_transactions, Param("block", _block_or_number), page, size)
