@@ -9,6 +9,7 @@ import pytest
 
 from dougong.errors import Rejected, Unavailable
 from dougong.net.jsonrpc import JsonRpc
+from dougong.rpc.backend import EvmBackend
 from dougong.rpc.ethereum import EthereumApi
 from dougong.services.nodes.verifying_node import Ahead, VerifyingNode
 from dougong.services.rollup.forwarding import Forward
@@ -200,6 +201,7 @@ async def test_a_standby_follows_and_then_goes_on_from_the_same_store(tmp_path: 
         old = await sequencer_in(world, "old")
         spare = await sequencer_in(world, "spare")
         standby = Standby(spare.sequencer, spare.batcher, Forward(world.rpc), poll_s=0.02)
+        assert isinstance(standby, EvmBackend)
         async with running(standby.run):
             await make_blocks(old, 0, 2)
             await settle(old)

@@ -11,6 +11,7 @@ Two that run at once would not fork (the layers below order what both publish), 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -73,3 +74,11 @@ class Standby:
 
     def pending_transaction(self, tx_hash: bytes) -> bytes | None:
         return None
+
+    @property
+    def pool(self) -> None:
+        """What a former sequencer on this folder had taken waits for its next start, and is nobody's to read until then."""
+        return None
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        self._sequencer.watch(on_change)
