@@ -7,10 +7,12 @@ BIN := $(VENV)/bin
 ENGINES := engines
 ORACLES := tests/oracles
 PEERS := benches/peers
+# 1.17.9 and later need a module (attestantio/go-eth2-client 0.30.1) that not every module proxy has.
+GETH := v1.17.8
 SUITE ?= core
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build native contracts engines oracles bench fuzz clean lock
+.PHONY: help demo test lint build native contracts engines oracles rivals bench fuzz clean lock
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,6 +76,14 @@ test: build engines oracles lint ## Every test and linter
 	cargo test --manifest-path rust/Cargo.toml --release --locked --workspace --exclude dougong-native --quiet
 	$(BIN)/pytest
 	@$(MAKE) --no-print-directory fuzz
+
+rivals: $(PEERS)/build/geth-$(GETH) ## Build geth, which `make bench SUITE=evm` runs beside ours
+
+$(PEERS)/build/geth-$(GETH):
+	$(call need,go,install Go 1.25 or newer (https://go.dev/dl))
+	@mkdir -p $(PEERS)/build
+	GOBIN=$(abspath $(PEERS)/build) go install github.com/ethereum/go-ethereum/cmd/geth@$(GETH)
+	@mv $(PEERS)/build/geth $@
 
 bench: build ## make bench SUITE=core: one JSON object a line
 	@$(BIN)/python -m benches $(SUITE)

@@ -165,6 +165,22 @@ def encode_batch(parent_hash: bytes, blocks: Sequence[tuple[int, int, Sequence[b
 def decode_batch(data: bytes, gas_limit: int) -> tuple[bytes, list[tuple[int, int, list[bytes]]]] | None:
     """(parent hash, blocks) of a batch for a chain with that block gas limit; None if it counts as empty."""
 
+class Calls:
+    """A JSON-RPC request that is nothing but well-formed eth_sendRawTransaction or nothing but eth_getTransactionReceipt."""
+
+    @staticmethod
+    def parse(body: bytes, most: int, tx_bytes: int) -> Calls | None:
+        """None for any other request, one of more than `most` calls, or with a transaction of more than `tx_bytes`."""
+
+    def __len__(self) -> int: ...
+    @property
+    def method(self) -> str: ...
+    def transactions(self) -> list[bytes]:
+        """EIP-2718 bytes, not decoded; empty where receipts are asked for."""
+
+    def reply(self, outcomes: Sequence[bytes | str]) -> bytes:
+        """The reply, from a hash or an error object (JSON) for each call."""
+
 class Evm:
     """A durable chain of EVM blocks. One process opens a path at a time.
 
@@ -244,6 +260,12 @@ class Evm:
     def block_json(self, number: int, full: bool) -> bytes: ...
     def transaction_json(self, tx_hash: bytes) -> bytes | None: ...
     def receipt_json(self, tx_hash: bytes) -> bytes | None: ...
+    def answer_receipts(self, calls: Calls, limit: int) -> bytes | None:
+        """The reply to a request for receipts, written on all cores; None once they are over `limit` bytes together."""
+
+    def sender_accounts(self, senders: Sequence[TxInfo | bytes]) -> dict[bytes, tuple[int, int]]:
+        """Nonce and balance after the head of every sender (a transaction's, or an address), all of one state."""
+
     def block_receipts_json(self, number: int) -> bytes: ...
     def logs_json(self, filter_json: str, first: int, last: int, limit: int, max_bytes: int = ..., seconds: float = ...) -> bytes:
         """The logs of blocks first..=last that an eth_getLogs filter's address and topics select, found by the index. Raises

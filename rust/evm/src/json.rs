@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, Bytes, Log, U256, keccak256};
 use alloy_trie::KECCAK_EMPTY;
 use serde_json::{Map, Value, json};
 
+use crate::block::StoredReceipt;
 use crate::error::{Error, Result};
 use crate::node::root_hash;
 use crate::store::{HeaderRecord, ReceiptsRecord, Store, Txn, ommers, transactions, withdrawals};
@@ -77,6 +78,23 @@ impl Stored {
             txs,
             receipts,
         })
+    }
+
+    pub(crate) fn hash(&self) -> B256 {
+        self.record.sealed.hash
+    }
+
+    /// Bytes of its body.
+    pub(crate) fn weight(&self) -> usize {
+        self.body_len
+    }
+
+    pub(crate) fn receipts(&self) -> &[StoredReceipt] {
+        &self.receipts.receipts
+    }
+
+    pub(crate) fn sender(&self, index: usize) -> Address {
+        self.receipts.senders[index]
     }
 
     pub(crate) fn number(&self) -> u64 {

@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod block;
 pub mod call;
+pub mod calls;
 pub mod chain;
 pub mod config;
 pub mod derivation;
@@ -24,6 +25,7 @@ pub mod otterscan;
 pub mod parallel;
 pub mod proof;
 pub mod quantity;
+pub mod receipts;
 pub mod sign;
 pub mod state;
 pub mod store;

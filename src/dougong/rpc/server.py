@@ -229,8 +229,8 @@ class RpcServer(Listening):
         return self._throttle.client(address_of(peer, forwarded, self._proxies))
 
     def _observer(self, name: str) -> Observer:
-        def observe(method: str, outcome: str, seconds: float) -> None:
-            self._calls.labels(name, method, outcome).inc()
+        def observe(method: str, outcome: str, seconds: float, count: int = 1) -> None:
+            self._calls.labels(name, method, outcome).inc(count)
             self._seconds.labels(name, method).observe(seconds)
 
         return observe

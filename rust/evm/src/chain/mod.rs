@@ -11,6 +11,7 @@ use crate::derivation::{self, Ledger, Message};
 use crate::error::{Error, Result};
 use crate::node::persist;
 use crate::parallel::Workers;
+use crate::receipts::Recent;
 use crate::state::Overlay;
 use crate::store::{HeaderRecord, Store, transactions};
 use crate::tx::{SenderCache, decode_all};
@@ -24,6 +25,7 @@ use writer::{Writer, genesis_block, load_head, outbox_root};
 pub struct Chain {
     pub config: ChainConfig,
     pub genesis_hash: B256,
+    pub recent: Recent,
     store: Arc<Store>,
     senders: Arc<SenderCache>,
     writer: Mutex<Writer>,
@@ -157,6 +159,7 @@ impl Chain {
         Ok(Self {
             config,
             genesis_hash,
+            recent: Recent::default(),
             store,
             senders,
             writer: Mutex::new(writer),

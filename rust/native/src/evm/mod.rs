@@ -1,6 +1,7 @@
 //! The EVM execution layer for Python (see `dougong/_native.pyi`).
 
 mod bridge;
+mod calls;
 mod functions;
 mod import;
 mod parallel;
@@ -11,7 +12,7 @@ use dougong_evm::alloy::B256;
 use dougong_evm::chain::{Chain, HeadInfo};
 use dougong_evm::error::{Error, Result as EvmResult};
 use dougong_evm::state::StateReader;
-use dougong_evm::{call, json, store};
+use dougong_evm::{call, json, receipts, store};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::path::Path;
@@ -258,7 +259,9 @@ impl Evm {
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
         Ok(self
-            .with(py, |chain| json::receipt(chain.store(), &hash))?
+            .with(py, |chain| {
+                receipts::one(chain.store(), &chain.recent, &hash)
+            })?
             .map(|json| PyBytes::new(py, &json)))
     }
 
@@ -337,6 +340,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<HeaderInfo>()?;
     module.add_class::<BuiltBlock>()?;
     module.add_class::<Evm>()?;
+    module.add_class::<calls::Calls>()?;
     module.add_function(wrap_pyfunction!(functions::decode_transactions, module)?)?;
     module.add_function(wrap_pyfunction!(functions::transactions_root, module)?)?;
     module.add_function(wrap_pyfunction!(functions::sign_transaction, module)?)?;

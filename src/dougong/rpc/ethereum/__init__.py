@@ -14,6 +14,7 @@ from dougong.rpc.ethereum.accounts import account_methods
 from dougong.rpc.ethereum.blocks import block_methods
 from dougong.rpc.ethereum.chain import Chain, EthereumOptions
 from dougong.rpc.ethereum.events import Events
+from dougong.rpc.ethereum.express import Express
 from dougong.rpc.ethereum.fees import fee_methods
 from dougong.rpc.ethereum.filters import Filters, filter_methods
 from dougong.rpc.ethereum.logs import log_methods
@@ -53,6 +54,7 @@ class EthereumApi:
         self._events = Events(self._chain)
         self.methods.include(subscription_methods(self._events))
         self.methods.include(filter_methods(Filters(self._chain, self._events)))
+        self.methods.lane = Express(self._chain).answer
 
     async def health(self) -> dict[str, object]:
         heads = self._chain.backend.heads()

@@ -25,9 +25,10 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dougong._native import BuiltBlock, Evm, HeaderInfo, TxInfo, decode_transactions
-from dougong.errors import DougongError, InvalidTransaction, Rejected, Unavailable
+from dougong.errors import DougongError, Rejected
 from dougong.execution.evm.fees import next_base_fee
 from dougong.execution.evm.pool import PooledTransaction, PoolLimits, TransactionPool
+from dougong.services.rollup.admission import Admission, Submission
 from dougong.services.rollup.aside import Aside, Skipped
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.inbox import Inbox
@@ -67,13 +68,6 @@ class SequencerConfig:
     ignore_senders: frozenset[bytes] = frozenset()
 
 
-@dataclass(slots=True, eq=False)
-class _Submission:
-    raw: bytes
-    result: asyncio.Future[bytes]
-    info: TxInfo | None = None
-
-
 class Sequencer:
     """An `EvmBackend` (rpc/backend.py) whose blocks become batches."""
 
@@ -102,8 +96,9 @@ class Sequencer:
             chain.evm.chain_id, gas_limit=head.gas_limit, base_fee=_next_fee(chain), limits=config.pool, least_tip=least_tip
         )
         self._ignored: dict[bytes, bytes] = {}
-        self._submissions: list[_Submission] = []
-        self._admitting: asyncio.Task[None] | None = None
+        self._admission = Admission(
+            max_waiting=config.max_waiting, tx_bytes=min(config.pool.tx_bytes, config.max_block_bytes), admit=self._admit
+        )
         self._epoch = 0
         self._generation = chain.generation
         self._refused: dict[bytes, int] = {}
@@ -163,16 +158,14 @@ class Sequencer:
     async def submit(self, raw: bytes) -> bytes:
         """Takes a signed transaction (EIP-2718 bytes); returns its hash once it is durable. Raises `InvalidTransaction` with
         geth's words, `Rejected` when too many are waiting to be looked at, `StoreFull` when there is no room to keep it."""
-        if len(self._submissions) >= self._config.max_waiting:
-            raise Rejected("the sequencer is busy", remedy="send again in a moment")
-        limit = min(self._config.pool.tx_bytes, self._config.max_block_bytes)
-        if len(raw) > limit:
-            raise InvalidTransaction(f"oversized data: transaction size {len(raw)}, limit {limit}")
-        submission = _Submission(bytes(raw), asyncio.get_running_loop().create_future())
-        self._submissions.append(submission)
-        if self._admitting is None:
-            self._admitting = asyncio.get_running_loop().create_task(self._admit_groups())
-        return await submission.result
+        [outcome] = await self.submit_many([raw])
+        if isinstance(outcome, DougongError):
+            raise outcome
+        return outcome
+
+    async def submit_many(self, raws: Sequence[bytes]) -> list[bytes | DougongError]:
+        """As `submit`, for transactions that came together, in their order: each one's hash, or what `submit` would raise."""
+        return await self._admission.submit_many(raws)
 
     async def requeue(self, txs: Sequence[bytes]) -> None:
         """Takes back transactions of soft blocks that are about to be forgotten. Durable when it returns; the pool is told
@@ -302,9 +295,7 @@ class Sequencer:
         self._m_pool.set(len(self.pool))
 
     async def _refresh(self, senders: Iterable[bytes]) -> list[bytes]:
-        names = list(senders)
-        evm = self.evm
-        accounts = await in_thread(lambda: {sender: evm.account(sender) for sender in names})
+        accounts = await in_thread(self.evm.sender_accounts, list(senders))
         gone = self.pool.update(_next_fee(self._chain), accounts, gas_limit=self._chain.latest.gas_limit)
         self._epoch += 1
         self._journal.forget(gone)
@@ -329,31 +320,8 @@ class Sequencer:
 
     # --- admission ----------------------------------------------------------------------------------------------------
 
-    async def _admit_groups(self) -> None:
-        try:
-            while self._submissions:
-                group, self._submissions = self._submissions, []
-                try:
-                    await self._admit(group)
-                except BaseException as error:
-                    for submission in group:
-                        if not submission.result.done():
-                            submission.result.set_exception(Unavailable(f"the transaction was not taken: {error!r}"))
-                    if not isinstance(error, Exception):
-                        raise
-        finally:
-            self._admitting = None
-
-    async def _admit(self, group: Sequence[_Submission]) -> None:
-        decoded = await in_thread(decode_transactions, [submission.raw for submission in group])
-        valid: list[_Submission] = []
-        for submission, info in zip(group, decoded, strict=True):
-            if isinstance(info, str):
-                _refuse(submission, InvalidTransaction(info))
-            else:
-                submission.info = info
-                valid.append(submission)
-        taken, gone = await self._offer(valid)
+    async def _admit(self, group: Sequence[Submission]) -> None:
+        taken, gone = await self._offer(group)
         if not taken:
             return
         try:
@@ -364,34 +332,33 @@ class Sequencer:
             if gone:  # what had to leave for them has the sequencer's word still
                 await self._readmit(await self._journal.waiting())
             for submission, _ in taken:
-                _refuse(submission, error)
+                submission.outcome = error
             return
         self._journal.forget(gone)  # only now: what replaces them is durable
         # one that a block took before the journal had it
         self._journal.forget(info.hash for _, info in taken if info.hash not in self.pool and info.hash not in self._ignored)
         self._work.set()
         for submission, info in taken:
-            if not submission.result.done():
-                submission.result.set_result(info.hash)
+            submission.outcome = info.hash
 
     async def _offer(
-        self, group: Sequence[_Submission], *, again: bool = False
-    ) -> tuple[list[tuple[_Submission, TxInfo]], list[bytes]]:
+        self, group: Sequence[Submission], *, again: bool = False
+    ) -> tuple[list[tuple[Submission, TxInfo]], list[bytes]]:
         """Offers each to the pool, with its sender's account as of the state that the pool knows. Returns those that were taken,
         and the hashes of the transactions that had to leave for them."""
         infos = [submission.info for submission in group if submission.info is not None]
         evm = self.evm
         while True:
             epoch = self._epoch
-            accounts = await in_thread(lambda: {info.sender: evm.account(info.sender) for info in infos})
+            accounts = await in_thread(evm.sender_accounts, infos)
             if epoch == self._epoch:
                 break
-        taken: list[tuple[_Submission, TxInfo]] = []
+        taken: list[tuple[Submission, TxInfo]] = []
         gone: list[bytes] = []
         for submission, info in zip(group, infos, strict=True):
             if info.sender in self._config.ignore_senders:
                 if len(self._ignored) >= _MOST_IGNORED:
-                    _refuse(submission, Rejected("the sequencer is busy"))
+                    submission.outcome = Rejected("the sequencer is busy")
                     continue
                 self._ignored[info.hash] = submission.raw
                 taken.append((submission, info))
@@ -399,7 +366,7 @@ class Sequencer:
             try:
                 gone += self.pool.add(submission.raw, info, accounts[info.sender], again=again)
             except DougongError as error:
-                _refuse(submission, error)
+                submission.outcome = error
                 continue
             taken.append((submission, info))
         self._m_pool.set(len(self.pool))
@@ -407,24 +374,16 @@ class Sequencer:
 
     async def _readmit(self, raws: Sequence[bytes]) -> None:
         """Offers journalled transactions to the pool; those that the chain holds or no longer takes are forgotten."""
-        loop = asyncio.get_running_loop()
-        group: list[_Submission] = []
+        group: list[Submission] = []
         for info, raw in await _decoded(raws):
             if info.hash not in self.pool and info.hash not in self._ignored:
-                group.append(_Submission(raw, loop.create_future(), info))
+                group.append(Submission(raw, info))
         taken, gone = await self._offer(group, again=True)
         kept = {info.hash for _, info in taken} - set(gone)
         self._journal.forget(s.info.hash for s in group if s.info is not None and s.info.hash not in kept)
         self._journal.forget(gone)
-        for submission in group:
-            submission.result.cancel()
         if kept:
             self._work.set()
-
-
-def _refuse(submission: _Submission, error: DougongError) -> None:
-    if not submission.result.done():
-        submission.result.set_exception(error)
 
 
 def _next_fee(chain: RollupChain) -> int:
