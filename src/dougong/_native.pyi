@@ -301,6 +301,33 @@ class Evm:
         """(True, b"", gas limit that suffices) or (False, revert data, gas used), found as geth finds it. Raises
         `InvalidTransaction` when no allowed limit suffices."""
 
+    # traces: a transaction is executed again in its place. Each takes `seconds` and answers with `max_bytes` at most: raises
+    # `InvalidTransaction` "execution timeout", or `Rejected` for a larger answer. `options_json` is geth's TraceConfig.
+    def trace_transaction(self, tx_hash: bytes, options_json: str, seconds: float, max_bytes: int) -> bytes | None:
+        """None: no block holds it."""
+
+    def trace_block(self, number: int, options_json: str, seconds: float, max_bytes: int) -> bytes: ...
+    def trace_block_rlp(self, block_rlp: bytes, options_json: str, seconds: float, max_bytes: int) -> bytes:
+        """The block need not be of the chain; its parent must be."""
+
+    def trace_call(
+        self, request_json: str, number: int, gas_cap: int, options_json: str, seconds: float, max_bytes: int
+    ) -> bytes: ...
+    def access_list_json(self, request_json: str, number: int, gas_cap: int, seconds: float, max_bytes: int) -> bytes:
+        """The result of eth_createAccessList."""
+
+    def trace_entries_json(self, tx_hash: bytes, seconds: float, max_bytes: int) -> bytes | None:
+        """The result of ots_traceTransaction."""
+
+    def internal_operations_json(self, tx_hash: bytes, seconds: float, max_bytes: int) -> bytes | None:
+        """The result of ots_getInternalOperations."""
+
+    def revert_data(self, tx_hash: bytes, seconds: float, max_bytes: int) -> bytes | None:
+        """Empty for a transaction that did not revert; None for none."""
+
+    def raw_receipts(self, number: int) -> list[bytes]:
+        """EIP-2718, as the receipts root holds them."""
+
     def proof_json(self, address: bytes, slots: Sequence[bytes], number: int) -> bytes:
         """EIP-1186. Slots are 32 bytes; `key` shows them so."""
 

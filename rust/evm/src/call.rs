@@ -4,8 +4,8 @@
 //! no fee, the base fee is zero.
 
 use alloy_primitives::{Bytes, TxKind, U256};
-use revm::context::TxEnv;
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
+use revm::context::{CfgEnv, TxEnv};
 use revm::context_interface::either::Either;
 use revm::primitives::hardfork::SpecId;
 use revm::{Database, ExecuteEvm};
@@ -37,15 +37,16 @@ pub struct Outcome {
     pub gas: u64,
 }
 
-struct Call<'c> {
-    context: BlockContext,
-    state: Overlay<At<'c>>,
-    tx: TxEnv,
-    gas: Option<u64>,
+/// A request, read, and where it runs.
+pub(crate) struct Call<'c> {
+    pub(crate) context: BlockContext,
+    pub(crate) state: Overlay<At<'c>>,
+    pub(crate) tx: TxEnv,
+    pub(crate) gas: Option<u64>,
 }
 
 impl<'c> Call<'c> {
-    fn new(
+    pub(crate) fn new(
         config: &ChainConfig,
         store: &'c Store,
         request_json: &str,
@@ -109,13 +110,7 @@ impl<'c> Call<'c> {
     }
 
     fn run(&mut self, gas: u64) -> Result<Result<ExecutionResult, InvalidTransaction>> {
-        let mut evm = self.context.evm(&mut self.state, |cfg| {
-            cfg.disable_nonce_check = true;
-            cfg.disable_eip3607 = true;
-            cfg.disable_block_gas_limit = true;
-            cfg.tx_chain_id_check = false;
-            cfg.tx_gas_limit_cap = Some(u64::MAX);
-        });
+        let mut evm = self.context.evm(&mut self.state, unsigned);
         match evm.transact(TxEnv {
             gas_limit: gas,
             ..self.tx.clone()
@@ -178,6 +173,15 @@ impl<'c> Call<'c> {
     }
 }
 
+/// What does not hold for a call that nobody signed.
+pub(crate) fn unsigned(cfg: &mut CfgEnv) {
+    cfg.disable_nonce_check = true;
+    cfg.disable_eip3607 = true;
+    cfg.disable_block_gas_limit = true;
+    cfg.tx_chain_id_check = false;
+    cfg.tx_gas_limit_cap = Some(u64::MAX);
+}
+
 /// A halt is no outcome: nothing was returned, not even revert data.
 fn outcome(result: ExecutionResult) -> Result<Outcome> {
     let gas = result.tx_gas_used();
@@ -197,7 +201,7 @@ fn outcome(result: ExecutionResult) -> Result<Outcome> {
 }
 
 /// As geth says it (`core/vm/errors.go`).
-fn in_words(reason: &HaltReason) -> String {
+pub(crate) fn in_words(reason: &HaltReason) -> String {
     match reason {
         HaltReason::OutOfGas(_) => "out of gas".into(),
         HaltReason::OpcodeNotFound | HaltReason::NotActivated => "invalid opcode".into(),

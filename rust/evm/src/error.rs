@@ -14,6 +14,9 @@ pub enum Error {
     Genesis(String),
     #[error("{0}")]
     NotFound(String),
+    /// The answer would cost more than the caller may have.
+    #[error("{0}")]
+    Limit(String),
     /// The disk or the map is full.
     #[error("the store has no room left: {0}")]
     Full(String),

@@ -248,20 +248,7 @@ pub fn execute_block_by<R: StateReader>(
     let mut outcome = BlockOutcome::default();
     let mut evm = block.evm(state, |_| {});
 
-    if block.spec.is_enabled_in(SpecId::CANCUN) && block.number > 0 {
-        system_call(
-            &mut evm,
-            eip4788::BEACON_ROOTS_ADDRESS,
-            block.parent_beacon_block_root.into(),
-        )?;
-    }
-    if block.spec.is_enabled_in(SpecId::PRAGUE) && block.number > 0 {
-        system_call(
-            &mut evm,
-            eip2935::HISTORY_STORAGE_ADDRESS,
-            block.parent_hash.into(),
-        )?;
-    }
+    before_transactions(block, &mut evm)?;
 
     runner.run(block, &mut evm, txs.into_iter(), &mut outcome)?;
 
@@ -288,6 +275,35 @@ pub fn execute_block_by<R: StateReader>(
         }
     }
     Ok(outcome)
+}
+
+/// The state as a block's first transaction finds it: the system calls that come before.
+pub fn open_block<R: StateReader>(
+    block: &BlockContext,
+    state: &mut Overlay<R>,
+) -> Result<(), R::Error> {
+    before_transactions(block, &mut block.evm(state, |_| {}))
+}
+
+fn before_transactions<R: StateReader>(
+    block: &BlockContext,
+    evm: &mut MainnetEvm<MainnetContext<&mut Overlay<R>>>,
+) -> Result<(), R::Error> {
+    if block.spec.is_enabled_in(SpecId::CANCUN) && block.number > 0 {
+        system_call(
+            evm,
+            eip4788::BEACON_ROOTS_ADDRESS,
+            block.parent_beacon_block_root.into(),
+        )?;
+    }
+    if block.spec.is_enabled_in(SpecId::PRAGUE) && block.number > 0 {
+        system_call(
+            evm,
+            eip2935::HISTORY_STORAGE_ADDRESS,
+            block.parent_hash.into(),
+        )?;
+    }
+    Ok(())
 }
 
 fn system_call<R: StateReader>(

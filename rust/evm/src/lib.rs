@@ -29,6 +29,7 @@ pub mod receipts;
 pub mod sign;
 pub mod state;
 pub mod store;
+pub mod trace;
 pub mod trie;
 pub mod tx;
 pub mod view;

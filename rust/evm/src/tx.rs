@@ -204,18 +204,27 @@ pub fn decode_any(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String>
             sender
         }
     };
+    Ok(signed(raw, envelope, sender))
+}
+
+/// A transaction whose sender is known: one of a stored block.
+pub fn decode_known(raw: &[u8], sender: Address) -> Result<SignedTx, String> {
+    Ok(signed(raw, parse(raw)?, sender))
+}
+
+fn signed(raw: &[u8], envelope: Envelope, sender: Address) -> SignedTx {
     let authorizations = envelope
         .authorization_list()
         .unwrap_or_default()
         .iter()
         .map(recover_authority)
         .collect();
-    Ok(SignedTx {
+    SignedTx {
         raw: Bytes::copy_from_slice(raw),
         envelope,
         sender,
         authorizations,
-    })
+    }
 }
 
 type Decoded = Result<SignedTx, String>;

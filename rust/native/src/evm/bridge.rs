@@ -22,6 +22,7 @@ pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
         Error::Invalid(_) => raise(py, "InvalidInput", message, ""),
         Error::InvalidTransaction(_) => raise(py, "InvalidTransaction", message, ""),
         Error::Genesis(_) => raise(py, "ConfigError", message, "correct the genesis document"),
+        Error::Limit(_) => raise(py, "Rejected", message, ""),
         Error::NotFound(_) => raise(py, "NotFound", message, ""),
         Error::Full(_) => raise(
             py,

@@ -6,6 +6,7 @@ mod functions;
 mod import;
 mod parallel;
 mod streams;
+mod trace;
 mod values;
 
 use dougong_evm::alloy::B256;

@@ -10,9 +10,11 @@ and for nonces counts the transactions that wait.
 from __future__ import annotations
 
 from dougong.rpc.backend import EvmBackend
+from dougong.rpc.ethereum.access_list import access_list_methods
 from dougong.rpc.ethereum.accounts import account_methods
 from dougong.rpc.ethereum.blocks import block_methods
 from dougong.rpc.ethereum.chain import Chain, EthereumOptions
+from dougong.rpc.ethereum.debug import debug_methods
 from dougong.rpc.ethereum.events import Events
 from dougong.rpc.ethereum.express import Express
 from dougong.rpc.ethereum.fees import fee_methods
@@ -20,8 +22,10 @@ from dougong.rpc.ethereum.filters import Filters, filter_methods
 from dougong.rpc.ethereum.logs import log_methods
 from dougong.rpc.ethereum.network import network_methods
 from dougong.rpc.ethereum.otterscan import otterscan_methods
+from dougong.rpc.ethereum.otterscan_traces import otterscan_trace_methods
 from dougong.rpc.ethereum.state import state_methods
 from dougong.rpc.ethereum.subscriptions import subscription_methods
+from dougong.rpc.ethereum.tracing import tracing_methods
 from dougong.rpc.ethereum.transactions import transaction_methods
 from dougong.rpc.ethereum.txpool import txpool_methods
 from dougong.rpc.ethereum.waiting import waiting_methods
@@ -40,6 +44,10 @@ SUBJECTS = (
     log_methods,
     txpool_methods,
     otterscan_methods,
+    access_list_methods,
+    tracing_methods,
+    debug_methods,
+    otterscan_trace_methods,
 )
 
 

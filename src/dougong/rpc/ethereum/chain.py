@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from dougong.net.codes import SERVER_ERROR
+from dougong.errors import Rejected
+from dougong.net.codes import LIMIT_EXCEEDED, SERVER_ERROR
 from dougong.rpc.backend import EvmBackend
 from dougong.rpc.errors import RpcError
 from dougong.rpc.params import BlockId
@@ -23,7 +24,8 @@ T = TypeVar("T")
 class EthereumOptions:
     """What a caller may cost. `gas_cap`: of one eth_call; `log_blocks`, `logs`, `log_bytes` and `log_seconds`: of one eth_getLogs
     (the seconds also of one ots_searchTransactions); `fee_history_blocks`;
-    `proof_slots` of one eth_getProof. `sync_seconds` is how long eth_sendRawTransactionSync waits where the caller does not say,
+    `proof_slots` of one eth_getProof; `trace_seconds` and `trace_bytes` (of its answer) of one trace.
+    `sync_seconds` is how long eth_sendRawTransactionSync waits where the caller does not say,
     `most_sync_seconds` at most, `sync_places` how many callers at a time. `tip` (wei) is suggested while blocks
     are less than half full; `least_tip` tells the one without which the chain takes no transaction (docs/spec/fees.md)."""
 
@@ -35,6 +37,8 @@ class EthereumOptions:
     fee_history_blocks: int = 1_024
     reward_blocks: int = 128
     proof_slots: int = 1_024
+    trace_seconds: float = 30.0
+    trace_bytes: int = 64 << 20
     sync_seconds: float = 2.0
     most_sync_seconds: float = 60.0
     sync_places: int = 128
@@ -42,11 +46,13 @@ class EthereumOptions:
     least_tip: Callable[[], int] = lambda: 0
     read_threads: int = 4
     call_threads: int = 2
+    trace_threads: int = 2
 
 
 class Chain:
-    """One chain's backend with two lanes of threads: reads of known size, and calls that may compute for long. So nobody's
-    eth_call holds up another one's receipt, and neither holds up the event loop or the threads that make blocks."""
+    """One chain's backend with three lanes of threads: reads of known size, calls that may compute for long, and traces,
+    which do so for longer. So nobody's eth_call holds up another one's receipt, and none of them the event loop or the threads
+    that make blocks."""
 
     def __init__(self, backend: EvmBackend, options: EthereumOptions) -> None:
         self.backend = backend
@@ -54,16 +60,24 @@ class Chain:
         self.options = options
         self._reads = ThreadPoolExecutor(options.read_threads, thread_name_prefix="rpc-read")
         self._calls = ThreadPoolExecutor(options.call_threads, thread_name_prefix="rpc-call")
+        self._traces = ThreadPoolExecutor(options.trace_threads, thread_name_prefix="rpc-trace")
 
     def close(self) -> None:
         self._reads.shutdown(wait=True, cancel_futures=True)
         self._calls.shutdown(wait=True, cancel_futures=True)
+        self._traces.shutdown(wait=True, cancel_futures=True)
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reads, lambda: function(*args, **kwargs))
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._calls, lambda: function(*args, **kwargs))
+
+    async def trace(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._traces, lambda: function(*args, **kwargs))
+        except Rejected as error:
+            raise RpcError(LIMIT_EXCEEDED, str(error)) from error
 
     def find(self, block: BlockId) -> int | None:
         """The number of a block that is there, or None. The pending block is the latest one: transactions that wait show in

@@ -12,7 +12,7 @@ from dougong.rpc.ethereum.pending import pending_json
 from dougong.rpc.params import BlockId, hex_data, read_data, read_hash, read_quantity
 from dougong.rpc.protocol import Methods, Param
 
-__all__ = ["transaction_methods"]
+__all__ = ["raw_transaction", "transaction_methods"]
 
 HASH = Param("transactionHash", read_hash)
 INDEX = Param("index", read_quantity)
@@ -49,15 +49,7 @@ def transaction_methods(chain: Chain) -> Methods:
         return None if found is None else orjson.Fragment(found)
 
     async def raw_by_hash(tx_hash: bytes) -> str | None:
-        raw = backend.pending_transaction(tx_hash)
-        if raw is not None:
-            return hex_data(raw)
-        found = await chain.read(evm.transaction_json, tx_hash)
-        if found is None:
-            return None
-        place = orjson.loads(found)
-        txs = await chain.read(evm.transactions, int(place["blockNumber"], 16))
-        return hex_data(txs[int(place["transactionIndex"], 16)])
+        return await raw_transaction(chain, tx_hash)
 
     methods.add("eth_sendRawTransaction", send_raw, Param("transaction", read_data))
     methods.add("eth_getTransactionByHash", by_hash, HASH)
@@ -66,3 +58,16 @@ def transaction_methods(chain: Chain) -> Methods:
     methods.add("eth_getTransactionByBlockHashAndIndex", by_index, BLOCK_HASH, INDEX)
     methods.add("eth_getRawTransactionByHash", raw_by_hash, HASH)
     return methods
+
+
+async def raw_transaction(chain: Chain, tx_hash: bytes) -> str | None:
+    """The EIP-2718 bytes of a transaction that waits or is in a block."""
+    raw = chain.backend.pending_transaction(tx_hash)
+    if raw is not None:
+        return hex_data(raw)
+    found = await chain.read(chain.evm.transaction_json, tx_hash)
+    if found is None:
+        return None
+    place = orjson.loads(found)
+    txs = await chain.read(chain.evm.transactions, int(place["blockNumber"], 16))
+    return hex_data(txs[int(place["transactionIndex"], 16)])

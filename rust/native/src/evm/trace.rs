@@ -1,0 +1,176 @@
+//! Traces: executions of the past, watched, and what lies beside them.
+
+use dougong_evm::alloy::B256;
+use dougong_evm::trace::{self, Bounds};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::time::Duration;
+
+use super::Evm;
+use super::bridge::fixed;
+
+fn bounds(seconds: f64, max_bytes: usize) -> Bounds {
+    Bounds {
+        time: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
+        bytes: max_bytes,
+    }
+}
+
+type Found<'py> = Option<Bound<'py, PyBytes>>;
+
+#[pymethods]
+impl Evm {
+    fn trace_transaction<'py>(
+        &self,
+        py: Python<'py>,
+        tx_hash: &[u8],
+        options_json: &str,
+        seconds: f64,
+        max_bytes: usize,
+    ) -> PyResult<Found<'py>> {
+        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
+        let bounds = bounds(seconds, max_bytes);
+        let found = self.with(py, |chain| {
+            trace::transaction(&chain.config, chain.store(), &hash, options_json, &bounds)
+        })?;
+        Ok(found.map(|json| PyBytes::new(py, &json)))
+    }
+
+    fn trace_block<'py>(
+        &self,
+        py: Python<'py>,
+        number: u64,
+        options_json: &str,
+        seconds: f64,
+        max_bytes: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let bounds = bounds(seconds, max_bytes);
+        self.bytes(py, |chain| {
+            trace::block(&chain.config, chain.store(), number, options_json, &bounds)
+        })
+    }
+
+    fn trace_block_rlp<'py>(
+        &self,
+        py: Python<'py>,
+        block_rlp: &[u8],
+        options_json: &str,
+        seconds: f64,
+        max_bytes: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let bounds = bounds(seconds, max_bytes);
+        self.bytes(py, |chain| {
+            trace::raw_block(
+                &chain.config,
+                chain.store(),
+                block_rlp,
+                options_json,
+                &bounds,
+            )
+        })
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn trace_call<'py>(
+        &self,
+        py: Python<'py>,
+        request_json: &str,
+        number: u64,
+        gas_cap: u64,
+        options_json: &str,
+        seconds: f64,
+        max_bytes: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let bounds = bounds(seconds, max_bytes);
+        self.bytes(py, |chain| {
+            trace::call(
+                &chain.config,
+                chain.store(),
+                request_json,
+                number,
+                gas_cap,
+                options_json,
+                &bounds,
+            )
+        })
+    }
+
+    fn access_list_json<'py>(
+        &self,
+        py: Python<'py>,
+        request_json: &str,
+        number: u64,
+        gas_cap: u64,
+        seconds: f64,
+        max_bytes: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let bounds = bounds(seconds, max_bytes);
+        self.bytes(py, |chain| {
+            trace::access_list(
+                &chain.config,
+                chain.store(),
+                request_json,
+                number,
+                gas_cap,
+                &bounds,
+            )
+        })
+    }
+
+    fn trace_entries_json<'py>(
+        &self,
+        py: Python<'py>,
+        tx_hash: &[u8],
+        seconds: f64,
+        max_bytes: usize,
+    ) -> PyResult<Found<'py>> {
+        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
+        let bounds = bounds(seconds, max_bytes);
+        let found = self.with(py, |chain| {
+            trace::entries(&chain.config, chain.store(), &hash, &bounds)
+        })?;
+        Ok(found.map(|json| PyBytes::new(py, &json)))
+    }
+
+    fn internal_operations_json<'py>(
+        &self,
+        py: Python<'py>,
+        tx_hash: &[u8],
+        seconds: f64,
+        max_bytes: usize,
+    ) -> PyResult<Found<'py>> {
+        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
+        let bounds = bounds(seconds, max_bytes);
+        let found = self.with(py, |chain| {
+            trace::internal_operations(&chain.config, chain.store(), &hash, &bounds)
+        })?;
+        Ok(found.map(|json| PyBytes::new(py, &json)))
+    }
+
+    fn revert_data<'py>(
+        &self,
+        py: Python<'py>,
+        tx_hash: &[u8],
+        seconds: f64,
+        max_bytes: usize,
+    ) -> PyResult<Found<'py>> {
+        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
+        let bounds = bounds(seconds, max_bytes);
+        let found = self.with(py, |chain| {
+            trace::revert_data(&chain.config, chain.store(), &hash, &bounds)
+        })?;
+        Ok(found.map(|data| PyBytes::new(py, &data)))
+    }
+
+    fn raw_receipts<'py>(
+        &self,
+        py: Python<'py>,
+        number: u64,
+    ) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+        let receipts = self.with(py, |chain| trace::raw_receipts(chain.store(), number))?;
+        Ok(receipts
+            .iter()
+            .map(|receipt| PyBytes::new(py, receipt))
+            .collect())
+    }
+}
