@@ -42,15 +42,18 @@ from dougong.interfaces import Application
 from dougong.types import ZERO_HASH, Block, ChainStatus, CheckTxResult, DecidedBlock, Proposal, SignedHeader
 
 _MILLISECOND = 1_000_000
+EAGER_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class SoloOptions:
     """`block_time` in seconds between blocks. Without `create_empty_blocks` a block waits for a transaction, except the first and
-    the one after a change of the app hash, which commits it to a header. `clock` tells nanoseconds since 1970."""
+    the one after a change of the app hash, which commits it to a header. The first `eager_blocks` follow one another after
+    `EAGER_S` at the most: who sets a new chain up need not wait for its pace. `clock` tells nanoseconds since 1970."""
 
     block_time: float = 1.0
     create_empty_blocks: bool = True
+    eager_blocks: int = 0
     recheck: bool = True
     mempool: MempoolLimits = field(default_factory=MempoolLimits)
     clock: Callable[[], int] = time.time_ns
@@ -155,7 +158,9 @@ class Solo:
             if (error := self._step.exception()) is not None:
                 await self._fail(error)
                 raise error
-            await asyncio.sleep(max(0.0, started + self._options.block_time - loop.time()))
+            young = self._tip.height < self._options.eager_blocks
+            pace = min(EAGER_S, self._options.block_time) if young else self._options.block_time
+            await asyncio.sleep(max(0.0, started + pace - loop.time()))
 
     async def broadcast(self, tx: bytes) -> CheckTxResult:
         """`Consensus.broadcast`. Raises `InvalidTransaction` for one that is too large, `Rejected` while the mempool is full,

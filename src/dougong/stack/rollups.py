@@ -53,7 +53,7 @@ from dougong.types import Namespace
 
 __all__ = ["OpenRollup", "open_rollup"]
 
-SETTLEMENT_POLL_S = 0.2
+SETTLEMENT_POLL_S = 0.4
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from dougong.stack.keys import DEV_ACCOUNTS
 __all__ = ["SettlementChain", "open_settlement", "start_settlement"]
 
 ETHER = 10**18
+EAGER_BLOCKS = 32  # while the contracts are deployed, one after the other
 LEAST_ETHER = ETHER // 100
 DEV_SHARE = OPERATOR_ETHER // 100 * ETHER
 
@@ -95,7 +96,7 @@ async def _start_embedded(context: Context, name: str, config: EmbeddedSettlemen
     async with AsyncExitStack() as opened:
         app = await EvmApplication.open(home / "evm", genesis.app_state.decode())
         opened.push_async_callback(app.close)
-        options = SoloOptions(block_time=config.block_time_ms / 1000)
+        options = SoloOptions(block_time=config.block_time_ms / 1000, eager_blocks=EAGER_BLOCKS)
         chain = await Solo.open(home / "consensus", genesis, context.keys.validator(name), app, options)
         opened.push_async_callback(chain.close)
         api = EthereumApi(OrderedEvm(app, chain))

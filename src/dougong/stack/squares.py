@@ -52,6 +52,7 @@ __all__ = ["AttestedSquare", "Square", "open_square", "token_role"]
 SHARE_ROOM = 450  # bytes of a blob that a share surely holds
 MAX_BLOB_BYTES = 1_500_000
 FIX_POLL_S = 0.2
+EAGER_BLOCKS = 32  # while the rollups' sequencers get their first money
 ATTESTOR_POWER = 10
 ROLE_UTIA = 10**12  # a million TIA
 ATTEST_EVERY_S = 30.0  # where nobody waits; a batcher that waits is served at once
@@ -222,7 +223,7 @@ async def open_square(context: Context, name: str, config: SquareAvailability, c
         parts = context.squares.get(name, HONEST)
         app = await SquareApplication.open(home / "application", lay_out=parts.lay_out)
         opened.push_async_callback(app.close)
-        options = SoloOptions(block_time=config.block_time_ms / 1000)
+        options = SoloOptions(block_time=config.block_time_ms / 1000, eager_blocks=EAGER_BLOCKS)
         chain = await Solo.open(home / "consensus", genesis, context.keys.validator(name), app, options)
         opened.push_async_callback(chain.close)
         archive = await in_thread(SquareArchive, home / "archive")

@@ -58,7 +58,8 @@ UNPUBLISHED = (BatchState.ENCODED, BatchState.SUBMITTING)
 @dataclass(frozen=True, slots=True)
 class BatcherConfig:
     """A batch closes when its oldest block has waited `interval` seconds or its transactions are `target_bytes`; its blob is
-    never above `max_blob_bytes`. `level` is zstd's. A batch that cannot be paid for is tried again after `unpaid_s` seconds."""
+    never above `max_blob_bytes`. The layers below are asked every `poll_s`, every `idle_s` with nothing in flight. `level`
+    is zstd's. A batch that cannot be paid for is tried again after `unpaid_s` seconds."""
 
     interval: float = 2.0
     target_bytes: int = 2 << 20
@@ -66,6 +67,7 @@ class BatcherConfig:
     level: int = 9
     max_in_flight: int = 8
     poll_s: float = 0.25
+    idle_s: float = 1.0
     unpaid_s: float = 1.0
 
 
@@ -254,7 +256,9 @@ class Batcher:
             self._changed.clear()
             if not await self.fix_next():
                 try:
-                    async with asyncio.timeout(self._config.unpaid_s if self.unpaid else self._config.poll_s):
+                    # With nothing in flight what is to be seen is others' doing: an append after the timeout, a reorganisation.
+                    pause = self._config.poll_s if self._published.records else self._config.idle_s
+                    async with asyncio.timeout(self._config.unpaid_s if self.unpaid else pause):
                         await self._changed.wait()
                 except TimeoutError:
                     continue
