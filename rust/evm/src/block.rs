@@ -114,6 +114,8 @@ pub struct Executed {
     pub receipts: Vec<StoredReceipt>,
     /// Of each transaction: the accounts that it called, paid or created (`index::touched`).
     pub touched: Vec<Vec<Address>>,
+    /// The wei of a unit of blob gas in it; 0 before there are blobs.
+    pub blob_price: u128,
     pub ommers: Vec<Header>,
     pub withdrawals: Vec<Withdrawal>,
     /// How many of `txs`, from the front, came through the inbox.
@@ -259,6 +261,7 @@ pub fn assemble(
         txs: outcome.txs,
         receipts,
         touched,
+        blob_price: context.blob_price(),
         ommers: Vec::new(),
         withdrawals: plan.withdrawals,
         forced,

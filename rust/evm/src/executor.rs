@@ -61,6 +61,16 @@ impl BlockContext {
         }
     }
 
+    /// The wei of a unit of blob gas; 0 before there are blobs.
+    pub fn blob_price(&self) -> u128 {
+        match self.spec.is_enabled_in(SpecId::CANCUN) {
+            true => {
+                BlobExcessGasAndPrice::new(self.excess_blob_gas, self.blob_fraction).blob_gasprice
+            }
+            false => 0,
+        }
+    }
+
     /// An EVM for this block on `state`.
     pub fn evm<D: revm::Database>(
         &self,

@@ -7,7 +7,7 @@
 use alloy_eips::eip7594::MAX_BLOBS_PER_TX_FUSAKA;
 use alloy_eips::eip7840::{BLOB_BASE_COST, BlobParams};
 use alloy_genesis::ChainConfig as Document;
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use revm::primitives::hardfork::SpecId;
 
 /// A chain's forks, as its genesis document schedules them.
@@ -65,6 +65,11 @@ impl Forks {
             ("bpo4Time", it.bpo4_time),
             ("bpo5Time", it.bpo5_time),
         ]
+    }
+
+    /// As the document names it.
+    pub fn deposit_contract(&self) -> Option<Address> {
+        self.document.deposit_contract_address
     }
 
     /// The total difficulty that ends proof of work; zero where it never was.

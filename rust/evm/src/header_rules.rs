@@ -94,15 +94,51 @@ fn gas(config: &ChainConfig, spec: SpecId, parent: &Header, header: &Header) -> 
             header.gas_limit
         ));
     }
-    let base_fee = match (spec >= SpecId::LONDON, starts) {
-        (false, _) => return Ok(()),
-        (_, true) => INITIAL_BASE_FEE,
-        (_, false) => next_base_fee(parent),
-    };
-    if header.base_fee_per_gas != Some(base_fee) {
-        return Err(format!("its base fee is not {base_fee}"));
+    if header.base_fee_per_gas != base_fee(config, spec, parent) {
+        return Err("its base fee does not follow from its parent's".into());
     }
     Ok(())
+}
+
+/// EIP-1559's base fee of a block of `spec` after `parent`.
+fn base_fee(config: &ChainConfig, spec: SpecId, parent: &Header) -> Option<u64> {
+    if spec < SpecId::LONDON {
+        None
+    } else if config.spec(parent) < SpecId::LONDON {
+        Some(INITIAL_BASE_FEE)
+    } else {
+        Some(next_base_fee(parent))
+    }
+}
+
+/// What gas costs in a block and in the one after it, in wei; zero where the rules know no such fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fees {
+    pub base_fee: u64,
+    pub next_base_fee: u64,
+    pub blob_fee: u128,
+    pub next_blob_fee: u128,
+    /// The most blob gas that the block may use.
+    pub blob_gas_limit: u64,
+}
+
+/// The fees of a block and of one that would follow it within its own second.
+pub fn fees(config: &ChainConfig, header: &Header) -> Fees {
+    let next_spec = config
+        .forks
+        .spec(header.number + 1, header.timestamp, header.difficulty);
+    let params = config
+        .forks
+        .blobs(header.timestamp)
+        .filter(|_| header.excess_blob_gas.is_some());
+    let blob_fee = |excess: u64| params.map_or(0, |params| params.calc_blob_fee(excess));
+    Fees {
+        base_fee: header.base_fee_per_gas.unwrap_or_default(),
+        next_base_fee: base_fee(config, next_spec, header).unwrap_or_default(),
+        blob_fee: blob_fee(header.excess_blob_gas.unwrap_or_default()),
+        next_blob_fee: blob_fee(next_excess_blob_gas(config, header, header.timestamp)),
+        blob_gas_limit: params.map_or(0, |params| params.max_blob_gas_per_block()),
+    }
 }
 
 fn difficulty(

@@ -2,19 +2,16 @@
 //!
 //! Source: ethereum/execution-apis. Quantities are hex without leading zeros, bytes are hex, absent values are null.
 
-use alloy_consensus::{Header, Transaction, Typed2718};
-use alloy_primitives::{Address, B256, Bytes, Log, U256, keccak256};
-use alloy_trie::KECCAK_EMPTY;
+use alloy_consensus::Header;
+use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use serde_json::{Map, Value, json};
 
-use crate::block::StoredReceipt;
+use crate::block::Sealed;
 use crate::error::{Error, Result};
-use crate::node::root_hash;
-use crate::store::{HeaderRecord, ReceiptsRecord, Store, Txn, ommers, transactions, withdrawals};
-use crate::trie;
+use crate::store::{
+    HeaderRecord, Place, Receipts, ReceiptsRecord, Store, Txn, ommers, transactions, withdrawals,
+};
 use crate::tx::{self, Envelope, effective_gas_price};
-use crate::view::At;
-use crate::world;
 
 pub(crate) fn hex(value: impl core::fmt::LowerHex) -> Value {
     Value::String(format!("{value:#x}"))
@@ -80,23 +77,6 @@ impl Stored {
         })
     }
 
-    pub(crate) fn hash(&self) -> B256 {
-        self.record.sealed.hash
-    }
-
-    /// Bytes of its body.
-    pub(crate) fn weight(&self) -> usize {
-        self.body_len
-    }
-
-    pub(crate) fn receipts(&self) -> &[StoredReceipt] {
-        &self.receipts.receipts
-    }
-
-    pub(crate) fn sender(&self, index: usize) -> Address {
-        self.receipts.senders[index]
-    }
-
     pub(crate) fn number(&self) -> u64 {
         self.record.sealed.header.number
     }
@@ -114,90 +94,36 @@ impl Stored {
             .map_err(|why| Error::Corrupt(format!("a stored transaction: {why}")))
     }
 
-    pub(crate) fn transaction(&self, index: usize) -> Result<Value> {
-        let envelope = self.envelope(index)?;
-        let mut map = object(&envelope)?;
-        map.insert("hash".into(), json!(envelope.tx_hash()));
-        map.insert("from".into(), json!(self.receipts.senders[index]));
-        map.insert(
-            "gasPrice".into(),
-            hex(effective_gas_price(&envelope, self.base_fee())),
-        );
-        self.place(&mut map, Some(index));
-        Ok(Value::Object(map))
-    }
-
-    /// Where the block, or one of its transactions, lies.
-    fn place(&self, map: &mut Map<String, Value>, index: Option<usize>) {
-        map.insert("blockHash".into(), json!(self.record.sealed.hash));
-        map.insert("blockNumber".into(), hex(self.number()));
-        map.insert(
-            "blockTimestamp".into(),
-            hex(self.record.sealed.header.timestamp),
-        );
-        if let Some(index) = index {
-            map.insert("transactionIndex".into(), hex(index as u64));
+    fn member(&self, index: usize, logs_before: usize) -> Member<'_> {
+        let gas = |last: usize| self.receipts.receipts[last].cumulative_gas_used;
+        Member {
+            sealed: &self.record.sealed,
+            raw: &self.txs[index],
+            index,
+            sender: self.receipts.senders[index],
+            hash: self.receipts.hashes[index],
+            gas_before: index.checked_sub(1).map_or(0, gas),
+            logs_before,
+            blob_price: self.receipts.blob_price,
         }
     }
 
-    /// How many logs the block has before transaction `index`.
-    fn logs_before(&self, index: usize) -> usize {
-        self.receipts.receipts[..index]
-            .iter()
-            .map(|receipt| receipt.logs.len())
-            .sum()
-    }
-
-    pub(crate) fn log(&self, log: &Log, tx_hash: &B256, index: usize, log_index: usize) -> Value {
-        let mut map = Map::new();
-        map.insert("address".into(), json!(log.address));
-        map.insert("topics".into(), json!(log.topics()));
-        map.insert("data".into(), json!(log.data.data));
-        map.insert("transactionHash".into(), json!(tx_hash));
-        map.insert("logIndex".into(), hex(log_index as u64));
-        map.insert("removed".into(), json!(false));
-        self.place(&mut map, Some(index));
-        Value::Object(map)
+    pub(crate) fn transaction(&self, index: usize) -> Result<Value> {
+        self.member(index, 0).transaction()
     }
 
     pub(crate) fn receipt(&self, index: usize) -> Result<Value> {
-        let envelope = self.envelope(index)?;
-        let receipt = &self.receipts.receipts[index];
-        let sender = self.receipts.senders[index];
-        let before = index
-            .checked_sub(1)
-            .map_or(0, |last| self.receipts.receipts[last].cumulative_gas_used);
-        let first_log = self.logs_before(index);
-        let logs: Vec<Value> = receipt
-            .logs
-            .iter()
-            .enumerate()
-            .map(|(i, log)| self.log(log, envelope.tx_hash(), index, first_log + i))
-            .collect();
-        let created = envelope
-            .to()
-            .is_none()
-            .then(|| sender.create(envelope.nonce()));
-        let mut shown = json!({
-            "type": hex(envelope.ty()),
-            "transactionHash": envelope.tx_hash(),
-            "transactionIndex": hex(index as u64),
-            "blockHash": self.record.sealed.hash,
-            "blockNumber": hex(self.number()),
-            "from": sender,
-            "to": envelope.to(),
-            "contractAddress": created,
-            "cumulativeGasUsed": hex(receipt.cumulative_gas_used),
-            "gasUsed": hex(receipt.cumulative_gas_used - before),
-            "effectiveGasPrice": hex(effective_gas_price(&envelope, self.base_fee())),
-            "logs": logs,
-            "logsBloom": receipt.bloom(),
-        });
-        match receipt.state_root {
-            Some(root) => shown["root"] = json!(root),
-            None => shown["status"] = hex(u8::from(receipt.success)),
-        }
-        Ok(shown)
+        let before = self.receipts.receipts[..index].iter();
+        let logs_before = before.map(|receipt| receipt.logs.len()).sum();
+        let mut out = Vec::new();
+        self.member(index, logs_before)
+            .write_receipt(&self.receipts.receipts[index], &mut out)?;
+        serde_json::from_slice(&out)
+            .map_err(|_| Error::Corrupt("a stored receipt cannot be shown as JSON".into()))
+    }
+
+    pub(crate) fn log(&self, log: &Log, tx_hash: &B256, index: usize, log_index: usize) -> Value {
+        show_log(&self.record.sealed, log, tx_hash, index, log_index)
     }
 
     pub(crate) fn block(&self, full: bool) -> Result<Value> {
@@ -214,7 +140,11 @@ impl Stored {
                 .map(|index| self.transaction(index))
                 .collect::<Result<_>>()?
         } else {
-            self.txs.iter().map(|tx| json!(keccak256(tx))).collect()
+            self.receipts
+                .hashes
+                .iter()
+                .map(|hash| json!(hash))
+                .collect()
         };
         map.insert("hash".into(), json!(self.record.sealed.hash));
         map.insert("size".into(), hex(size as u64));
@@ -228,79 +158,181 @@ impl Stored {
     }
 }
 
+/// One transaction of a stored block, and what its JSON forms need of the others.
+pub(crate) struct Member<'b> {
+    pub(crate) sealed: &'b Sealed,
+    pub(crate) raw: &'b [u8],
+    pub(crate) index: usize,
+    pub(crate) sender: Address,
+    pub(crate) hash: B256,
+    pub(crate) gas_before: u64,
+    pub(crate) logs_before: usize,
+    pub(crate) blob_price: u128,
+}
+
+impl Member<'_> {
+    pub(crate) fn envelope(&self) -> Result<Envelope> {
+        tx::parse(self.raw).map_err(|why| Error::Corrupt(format!("a stored transaction: {why}")))
+    }
+
+    /// What a unit of its gas cost.
+    pub(crate) fn price(&self, envelope: &Envelope) -> U256 {
+        let base_fee = self.sealed.header.base_fee_per_gas.unwrap_or_default();
+        effective_gas_price(envelope, base_fee)
+    }
+
+    fn transaction(&self) -> Result<Value> {
+        let envelope = self.envelope()?;
+        let mut map = object(&envelope)?;
+        map.insert("hash".into(), json!(self.hash));
+        map.insert("from".into(), json!(self.sender));
+        map.insert("gasPrice".into(), hex(self.price(&envelope)));
+        place(self.sealed, &mut map, self.index);
+        Ok(Value::Object(map))
+    }
+}
+
+/// Where a transaction, or a log of it, lies.
+fn place(sealed: &Sealed, map: &mut Map<String, Value>, index: usize) {
+    map.insert("blockHash".into(), json!(sealed.hash));
+    map.insert("blockNumber".into(), hex(sealed.header.number));
+    map.insert("blockTimestamp".into(), hex(sealed.header.timestamp));
+    map.insert("transactionIndex".into(), hex(index as u64));
+}
+
+pub(crate) fn show_log(
+    sealed: &Sealed,
+    log: &Log,
+    tx_hash: &B256,
+    index: usize,
+    log_index: usize,
+) -> Value {
+    let mut map = Map::new();
+    map.insert("address".into(), json!(log.address));
+    map.insert("topics".into(), json!(log.topics()));
+    map.insert("data".into(), json!(log.data.data));
+    map.insert("transactionHash".into(), json!(tx_hash));
+    map.insert("logIndex".into(), hex(log_index as u64));
+    map.insert("removed".into(), json!(false));
+    place(sealed, &mut map, index);
+    Value::Object(map)
+}
+
 pub fn block(store: &Store, number: u64, full: bool) -> Result<Vec<u8>> {
     let txn = store.read()?;
     Ok(to_bytes(&Stored::load(store, &txn, number)?.block(full)?))
 }
 
 pub fn transaction(store: &Store, hash: &B256) -> Result<Option<Vec<u8>>> {
-    at_place(store, hash, Stored::transaction)
+    let txn = store.read()?;
+    match store.tx_place(&txn, hash)? {
+        None => Ok(None),
+        Some((number, index)) => one(store, &txn, number, index),
+    }
 }
 
-pub fn receipt(store: &Store, hash: &B256) -> Result<Option<Vec<u8>>> {
-    at_place(store, hash, Stored::receipt)
+/// The transaction in place `index` of block `number`, if there are so many.
+pub fn transaction_at(store: &Store, number: u64, index: u64) -> Result<Option<Vec<u8>>> {
+    let index = usize::try_from(index).unwrap_or(usize::MAX);
+    one(store, &store.read()?, number, index)
 }
 
-fn at_place(
-    store: &Store,
-    hash: &B256,
-    show: fn(&Stored, usize) -> Result<Value>,
-) -> Result<Option<Vec<u8>>> {
+/// A transaction, read without the others of its block.
+fn one(store: &Store, txn: &Txn, number: u64, index: usize) -> Result<Option<Vec<u8>>> {
+    let members = Members::open(store, txn, number)?;
+    if index >= members.receipts.count() {
+        return Ok(None);
+    }
+    members.with(index, |member, _| {
+        Ok(Some(to_bytes(&member.transaction()?)))
+    })
+}
+
+/// A stored block whose transactions and receipts are read one by one, in place.
+pub(crate) struct Members<'t> {
+    sealed: Sealed,
+    body: &'t [u8],
+    pub(crate) receipts: Receipts<'t>,
+}
+
+impl<'t> Members<'t> {
+    pub(crate) fn open(store: &Store, txn: &'t Txn, number: u64) -> Result<Self> {
+        let missing = || missing(number);
+        Ok(Self {
+            sealed: store.header(txn, number)?.ok_or_else(missing)?.sealed,
+            body: store.body(txn, number)?.ok_or_else(missing)?,
+            receipts: store.receipts_in_place(txn, number)?.ok_or_else(missing)?,
+        })
+    }
+
+    pub(crate) fn with<T>(
+        &self,
+        index: usize,
+        show: impl FnOnce(&Member<'_>, &Place) -> Result<T>,
+    ) -> Result<T> {
+        let place = self.receipts.place(index)?;
+        let member = Member {
+            sealed: &self.sealed,
+            raw: &place.transaction(self.body)?,
+            index,
+            sender: place.sender,
+            hash: place.hash,
+            gas_before: place.gas_before,
+            logs_before: place.logs_before,
+            blob_price: self.receipts.blob_price,
+        };
+        show(&member, &place)
+    }
+}
+
+/// A transaction's EIP-2718 bytes.
+pub fn raw_transaction(store: &Store, hash: &B256) -> Result<Option<Vec<u8>>> {
     let txn = store.read()?;
     let Some((number, index)) = store.tx_place(&txn, hash)? else {
         return Ok(None);
     };
-    let stored = Stored::load(store, &txn, number)?;
-    if index >= stored.txs.len() {
-        return Err(Error::Corrupt(format!(
-            "block {number} has no transaction {index}"
-        )));
-    }
-    Ok(Some(to_bytes(&show(&stored, index)?)))
-}
-
-pub fn block_receipts(store: &Store, number: u64) -> Result<Vec<u8>> {
-    let txn = store.read()?;
-    let stored = Stored::load(store, &txn, number)?;
-    let receipts: Vec<Value> = (0..stored.txs.len())
-        .map(|index| stored.receipt(index))
-        .collect::<Result<_>>()?;
-    Ok(to_bytes(&Value::Array(receipts)))
-}
-
-/// EIP-1186: an account and some of its slots, with proofs under the state root of block `number`.
-pub fn proof(store: &Store, address: Address, slots: &[B256], number: u64) -> Result<Vec<u8>> {
-    let (_, at) = At::open(store, Some(number))?;
-    let (account_proof, leaf) = trie::prove(&at, at.root.as_ref(), &world::address_key(&address))?;
-    let (account, storage) = match leaf {
-        Some(leaf) => world::parse(leaf)?,
-        None => (
-            alloy_trie::TrieAccount {
-                code_hash: KECCAK_EMPTY,
-                ..Default::default()
-            },
-            None,
-        ),
+    let (Some(receipts), Some(body)) = (
+        store.receipts_in_place(&txn, number)?,
+        store.body(&txn, number)?,
+    ) else {
+        return Ok(None);
     };
-    let storage_proof: Vec<Value> = slots
-        .iter()
-        .map(|slot| {
-            let key = world::slot_key(&U256::from_be_bytes(slot.0));
-            let (proof, leaf) = trie::prove(&at, storage.as_ref(), &key)?;
-            let value = match leaf {
-                Some(leaf) => alloy_rlp::decode_exact::<U256>(&leaf.value)?,
-                None => U256::ZERO,
-            };
-            Ok(json!({ "key": slot, "value": hex(value), "proof": proof }))
-        })
-        .collect::<Result<_>>()?;
-    Ok(to_bytes(&json!({
-        "address": address,
-        "accountProof": account_proof,
-        "balance": hex(account.balance),
-        "codeHash": account.code_hash,
-        "nonce": hex(account.nonce),
-        "storageHash": root_hash(storage.as_ref()),
-        "storageProof": storage_proof,
-    })))
+    Ok(Some(receipts.place(index)?.transaction(body)?.to_vec()))
+}
+
+/// The ommer in place `index` of block `number`, as a block without transactions.
+pub fn ommer(store: &Store, number: u64, index: u64) -> Result<Option<Vec<u8>>> {
+    let txn = store.read()?;
+    let body = store.body(&txn, number)?.ok_or_else(|| missing(number))?;
+    let ommers = ommers(body)?;
+    let Some(ommer) = usize::try_from(index)
+        .ok()
+        .and_then(|index| ommers.get(index))
+    else {
+        return Ok(None);
+    };
+    let mut map = object(ommer)?;
+    // As geth counts it: the header between two empty lists.
+    let payload_length = alloy_rlp::encode(ommer).len() + 2;
+    let size = alloy_rlp::Header {
+        list: true,
+        payload_length,
+    }
+    .length_with_payload();
+    map.insert("hash".into(), json!(ommer.hash_slow()));
+    map.insert("size".into(), hex(size as u64));
+    map.insert("uncles".into(), json!([]));
+    Ok(Some(to_bytes(&Value::Object(map))))
+}
+
+pub fn ommer_count(store: &Store, number: u64) -> Result<usize> {
+    let txn = store.read()?;
+    let body = store.body(&txn, number)?.ok_or_else(|| missing(number))?;
+    Ok(ommers(body)?.len())
+}
+
+pub fn transaction_count(store: &Store, number: u64) -> Result<usize> {
+    let txn = store.read()?;
+    let receipts = store.receipts_in_place(&txn, number)?;
+    Ok(receipts.ok_or_else(|| missing(number))?.count())
 }

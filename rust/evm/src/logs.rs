@@ -1,6 +1,6 @@
 //! eth_getLogs: which logs of many blocks a filter selects, found by the index (`crate::index`).
 
-use alloy_primitives::{Address, B256, Log, keccak256};
+use alloy_primitives::{Address, B256, Log};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -146,7 +146,6 @@ pub fn logs(
                 return Ok(true);
             }
             let stored = Stored::of(store, &txn, number, receipts)?;
-            let mut hash = None;
             for (index, log_index, log) in selected(&stored.receipts) {
                 if !filter.matches(log) {
                     continue;
@@ -158,12 +157,8 @@ pub fn logs(
                         budget.count
                     )));
                 }
-                let tx_hash = match hash {
-                    Some((known, hash)) if known == index => hash,
-                    _ => keccak256(&stored.txs[index]),
-                };
-                hash = Some((index, tx_hash));
-                write(&mut out, &stored.log(log, &tx_hash, index, log_index));
+                let tx_hash = &stored.receipts.hashes[index];
+                write(&mut out, &stored.log(log, tx_hash, index, log_index));
                 if out.len() > budget.bytes {
                     return Err(Error::Invalid(format!(
                         "query returned more than {} bytes: ask for fewer blocks",
@@ -222,11 +217,10 @@ pub fn block_logs(store: &Store, number: u64, hash: &B256) -> Result<Option<Vec<
         return Ok(Some(Vec::new()));
     }
     let stored = Stored::of(store, &txn, number, receipts)?;
-    let hashes: Vec<B256> = stored.txs.iter().map(keccak256).collect();
     let items = selected(&stored.receipts).map(|(index, place, log)| LogItem {
         address: log.address,
         topics: log.topics().to_vec(),
-        json: crate::json::to_bytes(&stored.log(log, &hashes[index], index, place)),
+        json: crate::json::to_bytes(&stored.log(log, &stored.receipts.hashes[index], index, place)),
     });
     Ok(Some(items.collect()))
 }

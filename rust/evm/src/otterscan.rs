@@ -4,7 +4,7 @@
 //! if the address sent it, received it, was created by it, or was called, paid or created by an inner call that was not undone
 //! (`crate::index`). Deviation: a log that only names an address, as a token's transfer does, does not make it take part.
 
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, U256};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -203,7 +203,7 @@ pub fn by_nonce(store: &Store, sender: Address, nonce: u64, head: u64) -> Result
     for index in 0..stored.txs.len() {
         use alloy_consensus::Transaction;
         if stored.receipts.senders[index] == sender && stored.envelope(index)?.nonce() == nonce {
-            return Ok(Some(keccak256(&stored.txs[index])));
+            return Ok(Some(stored.receipts.hashes[index]));
         }
     }
     Ok(None) // the genesis gave the account its nonce
@@ -230,7 +230,7 @@ pub fn creation(store: &Store, address: Address, head: u64) -> Result<Option<Cre
         let success = stored.receipts.receipts[place].success;
         if success {
             let sender = stored.receipts.senders[place];
-            found.push((keccak256(&stored.txs[place]), sender, made));
+            found.push((stored.receipts.hashes[place], sender, made));
         }
     }
     Ok(Some((number, found)))

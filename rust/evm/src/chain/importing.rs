@@ -5,7 +5,7 @@ use alloy_primitives::{B256, U256, map::B256Set};
 
 use super::writer::Pending;
 use super::{Chain, HeadInfo, Writer};
-use crate::block::{Executed, Sealed};
+use crate::block::{Executed, Sealed, context_of};
 use crate::error::{Error, Result};
 use crate::import::{self, Foreign};
 use crate::node::root_hash;
@@ -69,11 +69,13 @@ impl Writer {
         changes.follow(rest);
         let Sealed { header, .. } = &block.sealed;
         let checked = import::check_outcome(&self.config, header, &ran, root_hash(root.as_ref()));
+        let blob_price = context_of(&self.config, header).blob_price();
         let block = Executed {
             sealed: block.sealed,
             txs: ran.txs,
             receipts: ran.receipts,
             touched: ran.touched,
+            blob_price,
             ommers: block.ommers,
             withdrawals: block.withdrawals.unwrap_or_default(),
             forced: 0,

@@ -11,7 +11,6 @@ use crate::derivation::{self, Ledger, Message};
 use crate::error::{Error, Result};
 use crate::node::persist;
 use crate::parallel::Workers;
-use crate::receipts::Recent;
 use crate::state::Overlay;
 use crate::store::{HeaderRecord, Store, transactions};
 use crate::tx::{SenderCache, decode_all};
@@ -25,7 +24,6 @@ use writer::{Writer, genesis_block, load_head, outbox_root};
 pub struct Chain {
     pub config: ChainConfig,
     pub genesis_hash: B256,
-    pub recent: Recent,
     store: Arc<Store>,
     senders: Arc<SenderCache>,
     writer: Mutex<Writer>,
@@ -109,6 +107,7 @@ impl Chain {
                     txs: Vec::new(),
                     receipts: Vec::new(),
                     touched: Vec::new(),
+                    blob_price: 0,
                     ommers: Vec::new(),
                     withdrawals: Vec::new(),
                     forced: 0,
@@ -159,7 +158,6 @@ impl Chain {
         Ok(Self {
             config,
             genesis_hash,
-            recent: Recent::default(),
             store,
             senders,
             writer: Mutex::new(writer),

@@ -2,7 +2,7 @@
 //!
 //! - `headers`: number → state root's node, next node number, forced transactions, outbox root, hash, header RLP
 //! - `bodies`: number → RLP of transactions, ommers and withdrawals, as they follow the header in a block
-//! - `receipts`: number → senders and receipts; `hashes`: block hash → number; `txs`: transaction hash → number, index
+//! - `receipts`: number → senders, hashes and receipts (`receipts`); `hashes`: block hash → number; `txs`: transaction hash → number, index
 //! - `accounts`, `storage`: the latest state, flat; `codes`: by hash
 //! - `nodes`: the tries' nodes under growing numbers, never rewritten: every stored block's state stays readable
 //! - `undo`: number → what the block replaced in the flat tables
@@ -24,16 +24,18 @@ use crate::node::{Link, Node, NodeId, NodeSource, parse_record};
 use crate::state::Account;
 
 mod index;
+mod receipts;
 mod records;
 mod write;
 
-pub use records::{ReceiptsRecord, ommers, transactions, withdrawals};
+pub use receipts::{Place, Receipts, ReceiptsRecord};
 use records::{decode_account, number_key, slot_key, to_u64};
+pub use records::{ommers, transactions, withdrawals};
 
 type Table = Database<Raw, Raw>;
 pub type Txn<'a> = RoTxn<'a, WithoutTls>;
 
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 /// Address space set aside for the map; the file grows with its content.
 pub const DEFAULT_MAP_BYTES: usize = 1 << 40;
 
@@ -244,10 +246,14 @@ impl Store {
     }
 
     pub fn receipts(&self, txn: &Txn, number: u64) -> Result<Option<ReceiptsRecord>> {
+        let record = self.receipts_in_place(txn, number)?;
+        record.map(|record| record.all()).transpose()
+    }
+
+    /// The receipts of a block, of which single ones are to be read.
+    pub fn receipts_in_place<'t>(&self, txn: &'t Txn, number: u64) -> Result<Option<Receipts<'t>>> {
         let data = self.receipts.get(txn, &number_key(number))?;
-        Ok(data
-            .map(|mut data| ReceiptsRecord::decode(&mut data))
-            .transpose()?)
+        data.map(Receipts::new).transpose()
     }
 
     pub fn tx_place(&self, txn: &Txn, hash: &B256) -> Result<Option<(u64, usize)>> {

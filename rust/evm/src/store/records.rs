@@ -5,15 +5,9 @@ use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 
-use crate::block::{Executed, StoredReceipt};
+use crate::block::Executed;
 use crate::error::{Error, Result};
 use crate::state::{Account, AccountChange};
-
-#[derive(RlpEncodable, RlpDecodable)]
-pub struct ReceiptsRecord {
-    pub senders: Vec<Address>,
-    pub receipts: Vec<StoredReceipt>,
-}
 
 #[derive(RlpEncodable, RlpDecodable)]
 pub(super) struct UndoSlot {
@@ -71,9 +65,12 @@ pub(super) fn to_u64(data: &[u8]) -> Result<u64> {
         .map_err(|_| Error::Corrupt("a stored number is not 8 bytes".into()))
 }
 
-pub(super) fn encode_body(block: &Executed) -> Vec<u8> {
+/// A block's body, and where in it each transaction begins.
+pub(super) fn encode_body(block: &Executed) -> (Vec<u8>, Vec<u32>) {
     let mut txs = Vec::new();
+    let mut starts = Vec::with_capacity(block.txs.len());
     for tx in &block.txs {
+        starts.push(txs.len() as u32);
         // In a block a legacy transaction is a list, a typed one a string.
         if tx.envelope.is_legacy() {
             txs.extend_from_slice(&tx.raw)
@@ -87,12 +84,15 @@ pub(super) fn encode_body(block: &Executed) -> Vec<u8> {
         payload_length: txs.len(),
     }
     .encode(&mut body);
+    for start in &mut starts {
+        *start += body.len() as u32;
+    }
     body.extend_from_slice(&txs);
     block.ommers.encode(&mut body);
     if block.sealed.header.withdrawals_root.is_some() {
         block.withdrawals.encode(&mut body);
     }
-    body
+    (body, starts)
 }
 
 /// The EIP-2718 encodings of a stored body's transactions.
@@ -136,25 +136,23 @@ pub fn withdrawals(body: &[u8]) -> Result<Option<Vec<Withdrawal>>> {
     Ok(Some(Decodable::decode(&mut rest)?))
 }
 
-pub(super) fn encode_undo(changes: &[AccountChange]) -> Vec<u8> {
+/// What the changes replace. `lost` are the slots that go with an account and that its change does not name.
+pub(super) fn encode_undo(changes: &[AccountChange], mut lost: Vec<Vec<UndoSlot>>) -> Vec<u8> {
+    lost.resize_with(changes.len(), Vec::new);
     let undo: Vec<UndoAccount> = changes
         .iter()
-        .map(|change| UndoAccount {
-            address: change.address,
-            account: change
-                .before
-                .as_ref()
-                .map(encode_account)
-                .unwrap_or_default()
-                .into(),
-            storage: change
-                .storage
-                .iter()
-                .map(|(slot, value, _)| UndoSlot {
-                    slot: *slot,
-                    value: *value,
-                })
-                .collect(),
+        .zip(lost)
+        .map(|(change, mut storage)| {
+            storage.extend(change.storage.iter().map(|(slot, value, _)| UndoSlot {
+                slot: *slot,
+                value: *value,
+            }));
+            let before = change.before.as_ref();
+            UndoAccount {
+                address: change.address,
+                account: before.map(encode_account).unwrap_or_default().into(),
+                storage,
+            }
         })
         .collect();
     alloy_rlp::encode(undo)

@@ -5,11 +5,11 @@ use alloy_rlp::{Decodable, Encodable};
 use heed::{PutFlags, RwTxn};
 use std::ops::Bound;
 
-use super::Store;
 use super::records::{
-    ReceiptsRecord, UndoAccount, UndoSlot, decode_account, encode_account, encode_body,
-    encode_undo, number_key, slot_key, transactions,
+    UndoAccount, UndoSlot, decode_account, encode_account, encode_body, encode_undo, number_key,
+    slot_key, transactions,
 };
+use super::{Store, receipts};
 use crate::block::Executed;
 use crate::error::{Error, Result};
 use crate::node::NodeId;
@@ -41,18 +41,22 @@ impl Store {
         record.extend_from_slice(block.sealed.hash.as_slice());
         header.encode(&mut record);
         self.headers.put(txn, &key, &record)?;
-        self.bodies.put(txn, &key, &encode_body(block))?;
-        let receipts = ReceiptsRecord {
-            senders: block.txs.iter().map(|tx| tx.sender).collect(),
-            receipts: block.receipts.clone(),
-        };
-        self.receipts.put(txn, &key, &alloy_rlp::encode(receipts))?;
+        let (body, starts) = encode_body(block);
+        self.bodies.put(txn, &key, &body)?;
+        self.receipts
+            .put(txn, &key, &receipts::encode(block, &starts))?;
         self.hashes.put(txn, block.sealed.hash.as_slice(), &key)?;
         for (index, tx) in block.txs.iter().enumerate() {
             let place = [key, number_key(index as u64)].concat();
             self.txs.put(txn, tx.hash().as_slice(), &place)?;
         }
-        self.undo.put(txn, &key, &encode_undo(&changes.accounts))?;
+        let lost = changes
+            .accounts
+            .iter()
+            .map(|change| self.lost_slots(txn, change))
+            .collect::<Result<_>>()?;
+        self.undo
+            .put(txn, &key, &encode_undo(&changes.accounts, lost))?;
         for (hash, code) in &changes.codes {
             self.codes.put(txn, hash.as_slice(), code)?;
         }
@@ -61,6 +65,33 @@ impl Store {
         }
         self.put_index(txn, block)?;
         Ok(self.meta.put(txn, b"head", &key)?)
+    }
+
+    /// The slots that go with an account that is reset, and that nobody had read before: its change does not name them.
+    fn lost_slots(&self, txn: &RwTxn, change: &AccountChange) -> Result<Vec<UndoSlot>> {
+        let mut lost = Vec::new();
+        if !change.reset {
+            return Ok(lost);
+        }
+        let (first, last) = (
+            slot_key(&change.address, &U256::ZERO),
+            slot_key(&change.address, &U256::MAX),
+        );
+        let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
+        for entry in self.storage.range(txn, &range)? {
+            let (key, value) = entry?;
+            let slot = U256::from_be_slice(&key[20..]);
+            if change
+                .storage
+                .binary_search_by_key(&slot, |(named, ..)| *named)
+                .is_err()
+            {
+                let value = U256::try_from_be_slice(value)
+                    .ok_or_else(|| Error::Corrupt("a stored slot is too long".into()))?;
+                lost.push(UndoSlot { slot, value });
+            }
+        }
+        Ok(lost)
     }
 
     fn put_change(&self, txn: &mut RwTxn, change: &AccountChange) -> Result<()> {

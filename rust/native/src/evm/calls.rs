@@ -76,7 +76,7 @@ impl Evm {
             return Err(PyValueError::new_err("these calls ask for no receipts"));
         };
         let reply = self.with(py, |chain| {
-            let found = receipts::many(chain.store(), &chain.recent, hashes, limit)?;
+            let found = receipts::many(chain.store(), hashes, limit)?;
             Ok(found.map(|found| {
                 let outcomes = found
                     .iter()

@@ -2,8 +2,10 @@
 
 mod bridge;
 mod calls;
+mod forks;
 mod functions;
 mod import;
+mod members;
 mod parallel;
 mod streams;
 mod trace;
@@ -13,7 +15,7 @@ use dougong_evm::alloy::B256;
 use dougong_evm::chain::{Chain, HeadInfo};
 use dougong_evm::error::{Error, Result as EvmResult};
 use dougong_evm::state::StateReader;
-use dougong_evm::{call, json, receipts, store};
+use dougong_evm::{call, json, prove, receipts, store};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::path::Path;
@@ -260,9 +262,7 @@ impl Evm {
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
         Ok(self
-            .with(py, |chain| {
-                receipts::one(chain.store(), &chain.recent, &hash)
-            })?
+            .with(py, |chain| receipts::one(chain.store(), &hash))?
             .map(|json| PyBytes::new(py, &json)))
     }
 
@@ -271,7 +271,7 @@ impl Evm {
         py: Python<'py>,
         number: u64,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        self.bytes(py, |chain| json::block_receipts(chain.store(), number))
+        self.bytes(py, |chain| receipts::block(chain.store(), number))
     }
 
     fn call_json<'py>(
@@ -316,12 +316,8 @@ impl Evm {
         number: u64,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let address = bridge::address(py, address)?;
-        let slots: Vec<B256> = slots
-            .iter()
-            .map(|slot| fixed(py, "a storage slot", slot).map(B256::new))
-            .collect::<PyResult<_>>()?;
         self.bytes(py, |chain| {
-            json::proof(chain.store(), address, &slots, number)
+            prove::proof(chain.store(), address, &slots, number)
         })
     }
 

@@ -128,6 +128,10 @@ impl HeaderInfo {
         self.0.sealed.header.base_fee_per_gas.unwrap_or_default()
     }
     #[getter]
+    fn blob_gas_used(&self) -> u64 {
+        self.0.sealed.header.blob_gas_used.unwrap_or_default()
+    }
+    #[getter]
     fn inbox_end(&self) -> u64 {
         self.0.sealed.inbox_end()
     }
