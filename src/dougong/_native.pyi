@@ -131,6 +131,7 @@ class HeaderInfo:
     gas_used: int
     gas_limit: int
     base_fee: int
+    blob_gas_used: int
     inbox_end: int
     outbox_root: bytes
 
@@ -258,6 +259,19 @@ class Evm:
     def code(self, address: bytes, number: int) -> bytes: ...
     def storage(self, address: bytes, slot: bytes, number: int) -> bytes: ...
     def block_json(self, number: int, full: bool) -> bytes: ...
+    def config_json(self, number: int) -> bytes:
+        """EIP-7910's answer at the head `number`."""
+
+    def fees(self, number: int) -> tuple[int, int, int, int, int]:
+        """In wei: base fee, the next block's, blob base fee, the next block's; and the most blob gas that the block may use."""
+
+    def transaction_count(self, number: int) -> int: ...
+    def transaction_at_json(self, number: int, index: int) -> bytes | None: ...
+    def raw_transaction(self, tx_hash: bytes) -> bytes | None:
+        """EIP-2718."""
+
+    def ommer_count(self, number: int) -> int: ...
+    def ommer_json(self, number: int, index: int) -> bytes | None: ...
     def transaction_json(self, tx_hash: bytes) -> bytes | None: ...
     def receipt_json(self, tx_hash: bytes) -> bytes | None: ...
     def answer_receipts(self, calls: Calls, limit: int) -> bytes | None:
@@ -329,7 +343,7 @@ class Evm:
         """EIP-2718, as the receipts root holds them."""
 
     def proof_json(self, address: bytes, slots: Sequence[bytes], number: int) -> bytes:
-        """EIP-1186. Slots are 32 bytes; `key` shows them so."""
+        """EIP-1186. Slots of 32 bytes are shown as bytes in `key`, shorter ones as numbers."""
 
     def parallel(self) -> tuple[int, int]:
         """How many transactions were executed in parallel so far, and how many of them again, because what they had read had changed."""

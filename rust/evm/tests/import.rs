@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 type Foreign = Block<Envelope>;
+type Boxed = Box<dyn Fn(&mut Foreign)>;
 
 fn imported(folder: &Path, genesis: &str) -> Chain {
     let senders = Arc::new(SenderCache::new(1024));
@@ -108,7 +109,7 @@ fn what_a_block_states_is_checked() {
     let blocks = read_blocks(&std::fs::read(vectors.join("chain.rlp")).unwrap());
     let folder = tempfile::tempdir().unwrap();
     let chain = imported(folder.path(), &genesis);
-    let everywhere: Vec<(&str, Box<dyn Fn(&mut Foreign)>)> = vec![
+    let everywhere: Vec<(&str, Boxed)> = vec![
         (
             "state root",
             Box::new(header(|h| h.state_root = B256::repeat_byte(1))),
@@ -214,7 +215,7 @@ fn what_a_block_states_is_checked() {
             );
         // Every rule in every fork would take long: each block tries half, each is tried in every second block.
         for (i, (word, change)) in all.enumerate() {
-            if (i as u64 + head.number) % 2 != 0 {
+            if !(i as u64 + head.number).is_multiple_of(2) {
                 continue;
             }
             let mut wrong = block.clone();

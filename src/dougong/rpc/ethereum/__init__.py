@@ -23,7 +23,9 @@ from dougong.rpc.ethereum.logs import log_methods
 from dougong.rpc.ethereum.network import network_methods
 from dougong.rpc.ethereum.otterscan import otterscan_methods
 from dougong.rpc.ethereum.otterscan_traces import otterscan_trace_methods
+from dougong.rpc.ethereum.rules import rule_methods
 from dougong.rpc.ethereum.state import state_methods
+from dougong.rpc.ethereum.storage import storage_methods
 from dougong.rpc.ethereum.subscriptions import subscription_methods
 from dougong.rpc.ethereum.tracing import tracing_methods
 from dougong.rpc.ethereum.transactions import transaction_methods
@@ -36,7 +38,9 @@ __all__ = ["EthereumApi", "EthereumOptions"]
 SUBJECTS = (
     network_methods,
     block_methods,
+    rule_methods,
     state_methods,
+    storage_methods,
     transaction_methods,
     waiting_methods,
     account_methods,

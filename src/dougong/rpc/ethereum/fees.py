@@ -13,7 +13,6 @@ import orjson
 
 from dougong._native import HeaderInfo
 from dougong.errors import InvalidInput
-from dougong.execution.evm.fees import next_base_fee
 from dougong.rpc.ethereum.chain import Chain
 from dougong.rpc.params import BlockId, quantity, read_block, read_count
 from dougong.rpc.protocol import Methods, Param
@@ -22,7 +21,6 @@ __all__ = ["fee_methods"]
 
 SUGGESTED_PERCENTILE = 60.0
 MAX_PERCENTILES = 100
-BLOB_BASE_FEE = 1  # wei: the least, for no block here carries blobs (EIP-4844)
 
 
 def fee_methods(chain: Chain) -> Methods:
@@ -36,7 +34,8 @@ def fee_methods(chain: Chain) -> Methods:
         tip = max(options.tip, options.least_tip())
         if header.gas_used * 2 > header.gas_limit:
             tip = max(tip, rewards(header, [SUGGESTED_PERCENTILE])[0])
-        return max(header.base_fee, after(header)), tip
+        base_fee, following, *_ = evm.fees(number)
+        return max(base_fee, following), tip
 
     def rewards(header: HeaderInfo, percentiles: list[float]) -> list[int]:
         """The tip that stands at each percentile of the block's gas, cheapest first."""
@@ -57,12 +56,16 @@ def fee_methods(chain: Chain) -> Methods:
         count = min(count, newest + 1, options.fee_history_blocks if not percentiles else options.reward_blocks)
         oldest = newest + 1 - count
         headers = [evm.header(number) for number in range(oldest, newest + 1)]
+        fees = [evm.fees(header.number) for header in headers]
+        _, next_base_fee, _, next_blob_fee, _ = fees[-1]
         result: dict[str, Any] = {
             "oldestBlock": quantity(oldest),
-            "baseFeePerGas": [quantity(fee) for fee in [*(header.base_fee for header in headers), *map(after, headers[-1:])]],
+            "baseFeePerGas": [quantity(fee) for fee in [*(base_fee for base_fee, *_ in fees), next_base_fee]],
             "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
-            "baseFeePerBlobGas": [quantity(BLOB_BASE_FEE)] * (count + 1),
-            "blobGasUsedRatio": [0.0] * count,
+            "baseFeePerBlobGas": [quantity(fee) for fee in [*(blob_fee for _, _, blob_fee, _, _ in fees), next_blob_fee]],
+            "blobGasUsedRatio": [
+                header.blob_gas_used / most if most else 0.0 for header, (*_, most) in zip(headers, fees, strict=True)
+            ],
         }
         if percentiles is not None:
             least = options.least_tip()
@@ -75,8 +78,11 @@ def fee_methods(chain: Chain) -> Methods:
     async def priority_fee() -> str:
         return quantity((await chain.read(suggest, chain.backend.heads().latest))[1])
 
+    async def base_fee() -> str:
+        return quantity((await chain.read(evm.fees, chain.backend.heads().latest))[1])
+
     async def blob_base_fee() -> str:
-        return quantity(BLOB_BASE_FEE)
+        return quantity((await chain.read(evm.fees, chain.backend.heads().latest))[2])
 
     async def fee_history(count: int, newest: BlockId, percentiles: list[float] | None) -> dict[str, Any]:
         number = chain.need(newest)
@@ -86,6 +92,7 @@ def fee_methods(chain: Chain) -> Methods:
 
     methods.add("eth_gasPrice", gas_price)
     methods.add("eth_maxPriorityFeePerGas", priority_fee)
+    methods.add("eth_baseFee", base_fee)
     methods.add("eth_blobBaseFee", blob_base_fee)
     methods.add(
         "eth_feeHistory",
@@ -95,10 +102,6 @@ def fee_methods(chain: Chain) -> Methods:
         Param("rewardPercentiles", read_percentiles, None),
     )
     return methods
-
-
-def after(header: HeaderInfo) -> int:
-    return next_base_fee(base_fee=header.base_fee, gas_used=header.gas_used, gas_limit=header.gas_limit)
 
 
 def read_percentiles(value: object) -> list[float]:

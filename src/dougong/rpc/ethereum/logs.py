@@ -55,7 +55,8 @@ class LogReader:
         first, last = (end.number if end.number is not None else chain.need(end) for end in ends)
         if first > last:
             raise RpcError(INVALID_PARAMS, "invalid block range params: fromBlock is after toBlock")
-        last = min(last, latest)
+        if last > latest:
+            raise RpcError(INVALID_PARAMS, "block range extends beyond current head block")
         if last - first >= options.log_blocks:
             raise RpcError(LIMIT_EXCEEDED, f"the range is {last - first + 1} blocks: the limit is {options.log_blocks}")
         return first, last

@@ -59,7 +59,7 @@ def state_methods(chain: Chain) -> Methods:
     def read_slots(value: object) -> list[bytes]:
         if not isinstance(value, list) or len(value) > options.proof_slots:
             raise InvalidInput(f"want an array of at most {options.proof_slots} storage slots")
-        return [read_slot(slot) for slot in value]
+        return [_read_key(slot) for slot in value]
 
     request = Param("transaction", read_object)
     methods.add("eth_getBalance", balance, ADDRESS, BLOCK)
@@ -70,6 +70,12 @@ def state_methods(chain: Chain) -> Methods:
     methods.add("eth_call", call, request, BLOCK)
     methods.add("eth_estimateGas", estimate_gas, request, BLOCK)
     return methods
+
+
+def _read_key(value: object) -> bytes:
+    """A slot in as many bytes as it was written in: fewer than 32 are a number, and the proof shows them so."""
+    slot = read_slot(value)
+    return slot if len(str(value)) == 2 + 2 * len(slot) else slot.lstrip(b"\0")
 
 
 def reverted(data: bytes) -> RpcError:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import orjson
 
-from dougong._native import keccak256
-from dougong.rpc.ethereum.blocks import BLOCK
+from dougong.rpc.ethereum.blocks import BLOCK, INDEX, MAX_INDEX
 from dougong.rpc.ethereum.blocks import HASH as BLOCK_HASH
 from dougong.rpc.ethereum.chain import Chain
 from dougong.rpc.ethereum.pending import pending_json
-from dougong.rpc.params import BlockId, hex_data, read_data, read_hash, read_quantity
+from dougong.rpc.params import BlockId, hex_data, read_data, read_hash
 from dougong.rpc.protocol import Methods, Param
 
 __all__ = ["raw_transaction", "transaction_methods"]
 
 HASH = Param("transactionHash", read_hash)
-INDEX = Param("index", read_quantity)
 
 
 def transaction_methods(chain: Chain) -> Methods:
@@ -42,10 +40,7 @@ def transaction_methods(chain: Chain) -> Methods:
         number = chain.find(block)
         if number is None:
             return None
-        txs = await chain.read(evm.transactions, number)
-        if index >= len(txs):
-            return None
-        found = await chain.read(evm.transaction_json, keccak256(txs[index]))
+        found = await chain.read(evm.transaction_at_json, number, min(index, MAX_INDEX))
         return None if found is None else orjson.Fragment(found)
 
     async def raw_by_hash(tx_hash: bytes) -> str | None:
@@ -62,12 +57,5 @@ def transaction_methods(chain: Chain) -> Methods:
 
 async def raw_transaction(chain: Chain, tx_hash: bytes) -> str | None:
     """The EIP-2718 bytes of a transaction that waits or is in a block."""
-    raw = chain.backend.pending_transaction(tx_hash)
-    if raw is not None:
-        return hex_data(raw)
-    found = await chain.read(chain.evm.transaction_json, tx_hash)
-    if found is None:
-        return None
-    place = orjson.loads(found)
-    txs = await chain.read(chain.evm.transactions, int(place["blockNumber"], 16))
-    return hex_data(txs[int(place["transactionIndex"], 16)])
+    raw = chain.backend.pending_transaction(tx_hash) or await chain.read(chain.evm.raw_transaction, tx_hash)
+    return None if raw is None else hex_data(raw)

@@ -1,0 +1,33 @@
+"""What a chain's rules are and how much of it is kept: `eth_config`, `eth_capabilities`.
+
+Sources: EIP-7910; ethereum/execution-apis `src/eth/client.yaml`. Every block and every state is kept, so nothing is older than
+what can be asked for.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from dougong.rpc.ethereum.chain import Chain
+from dougong.rpc.params import hex_data, quantity
+from dougong.rpc.protocol import Methods
+
+__all__ = ["rule_methods"]
+
+RESOURCES = ("state", "tx", "logs", "receipts", "blocks", "stateproofs")
+
+
+def rule_methods(chain: Chain) -> Methods:
+    methods = Methods()
+
+    async def config() -> orjson.Fragment:
+        return orjson.Fragment(await chain.read(chain.evm.config_json, chain.backend.heads().latest))
+
+    async def capabilities() -> dict[str, object]:
+        head = await chain.read(chain.evm.header, chain.backend.heads().latest)
+        kept = {"disabled": False, "oldestBlock": quantity(0)}
+        return {"head": {"number": quantity(head.number), "hash": hex_data(head.hash)}, **dict.fromkeys(RESOURCES, kept)}
+
+    methods.add("eth_config", config)
+    methods.add("eth_capabilities", capabilities)
+    return methods
