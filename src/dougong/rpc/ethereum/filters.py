@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ class Filters:
         self._logs = LogReader(chain)
         self._most_logs = chain.options.logs
         self._clock = clock
-        self._filters: dict[str, _Filter] = {}
+        self._filters: OrderedDict[str, _Filter] = OrderedDict()
         self._weight = 0
 
     def __len__(self) -> int:
@@ -168,15 +169,15 @@ class Filters:
         if found is None:
             raise _not_found()
         found.asked = self._clock()
-        self._filters[name] = self._filters.pop(name)
+        self._filters.move_to_end(name)
         return found
 
     def _expire(self) -> None:
         """They stand in the order of their last questions, so nobody pays for how many there are."""
         limit = self._clock() - EXPIRY_SECONDS
         while self._filters:
-            name, oldest = next(iter(self._filters.items()))
-            if oldest.asked > limit:
+            name = next(iter(self._filters))
+            if self._filters[name].asked > limit:
                 return
             self._drop(name)
 
