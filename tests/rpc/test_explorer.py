@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -15,6 +16,7 @@ from dougong.rpc.ethereum.txpool import MOST_BYTES, checksummed
 from tests.rpc.rollup import ALICE, BOB, FORWARDER, LOGGERS, Rollup, rolling
 
 CAROL = b"\xca" * 20
+WALLETS = ("eth_chainId", "erigon_getHeaderByNumber", "eth_getBlockByNumber")
 INIT_CODE = bytes.fromhex("6001600c60003960016000f300")  # a contract of one zero byte
 
 
@@ -148,6 +150,49 @@ async def test_otterscans_views_of_blocks_and_accounts(rollup: Rollup, node: Jso
     assert await node.call("ots_getTransactionBySenderAndNonce", sender, 1) == receipts[1]["transactionHash"]
     assert await node.call("ots_getTransactionBySenderAndNonce", sender, 2) is None
     assert await node.call("ots_getBlockDetails", 9) is None
+
+
+async def test_a_contract_that_a_contract_created_is_its_creators(tmp_path: Path) -> None:
+    # mstore(0, init code of one zero byte); create(0, 20, 12)
+    factory = bytes.fromhex("6b6001600c60003960016000f35f52600c60145ff000")
+    init = bytes.fromhex("61") + len(factory).to_bytes(2) + bytes.fromhex("80600c6000396000f3") + factory
+    async with rolling(tmp_path) as rollup, JsonRpc(rollup.url) as node:
+        await rollup.block([ALICE.sign(ALICE.fields(None, nonce=0, data=init, gas=200_000))])
+        (receipt,) = await node.call("eth_getBlockReceipts", "0x1")
+        made = bytes.fromhex(receipt["contractAddress"][2:])
+        assert await node.call("eth_getCode", "0x" + made.hex(), "latest") == "0x" + factory.hex()
+        await rollup.block([ALICE.sign(ALICE.fields(made, nonce=1, gas=200_000)), pay(2)])
+        receipt, _ = await node.call("eth_getBlockReceipts", "0x2")
+        operations = await node.call("ots_getInternalOperations", receipt["transactionHash"])
+        child = operations[0]["to"]
+        assert await node.call("ots_hasCode", child, "latest") is True
+        expected = {"hash": receipt["transactionHash"], "creator": "0x" + made.hex()}
+        assert await node.call("ots_getContractCreator", child) == expected
+        assert await history(node, bytes.fromhex(child[2:]), 5, forward=False) == [receipt["transactionHash"]]
+
+
+async def test_pages_of_any_origin_may_ask_first_and_then_call(rollup: Rollup) -> None:
+    page = {"origin": "https://otterscan.example"}
+    async with httpx.AsyncClient() as client:
+        asked = await client.options(
+            rollup.url,
+            headers=page
+            | {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+            | {"access-control-request-private-network": "true"},
+        )
+        assert asked.status_code == 200
+        assert asked.headers["access-control-allow-origin"] == "*"
+        assert asked.headers["access-control-allow-private-network"] == "true"
+        assert "POST" in asked.headers["access-control-allow-methods"]
+        assert "content-type" in asked.headers["access-control-allow-headers"].lower()
+        body = [{"jsonrpc": "2.0", "id": n, "method": method, "params": ["safe", False][:n]} for n, method in enumerate(WALLETS)]
+        answered = await client.post(rollup.url, json=body, headers=page)
+        assert answered.headers["access-control-allow-origin"] == "*"
+        results = {reply["id"]: reply["result"] for reply in answered.json()}
+        assert results[0] == hex(4_301)
+        refused = await client.post(rollup.url, content="{}", headers=page | {"content-type": "text/plain"})
+        assert refused.status_code == 415
+        assert refused.headers["access-control-allow-origin"] == "*"  # or the page could not read why
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_typing import HexStr
+from web3 import AsyncWeb3, WebSocketProvider
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -169,6 +171,21 @@ def rebuilt(told: list[dict[str, Any]], *, strict: bool = True) -> list[dict[str
         elif there or strict:
             assert there.pop() == {**log, "removed": False}
     return there
+
+
+async def test_web3_subscribes(tmp_path: Path) -> None:
+    async with rolling(tmp_path) as rollup, AsyncWeb3(WebSocketProvider(rollup.socket_url)) as web3:
+        heads = await web3.eth.subscribe("newHeads")
+        logs = await web3.eth.subscribe("logs", {"topics": [HexStr(topic(2))]})
+        block_hash = await rollup.logs(1, 2)
+        told: dict[str, Any] = {}
+        async with asyncio.timeout(20):
+            async for message in web3.socket.process_subscriptions():
+                told[message["subscription"]] = message["result"]
+                if len(told) == 2:
+                    break
+        assert bytes(told[heads]["hash"]) == bytes(told[logs]["blockHash"]) == block_hash
+        assert await web3.eth.unsubscribe(heads) is True
 
 
 async def test_no_one_ends_anothers_subscription(tmp_path: Path) -> None:

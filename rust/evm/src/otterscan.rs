@@ -20,6 +20,9 @@ use crate::view::At;
 /// Most transactions that one block adds to a page.
 const MOST_IN_PAGE: usize = 10_000;
 
+/// Most transactions of a contract's first block that are looked through for the one that created it.
+const MOST_CANDIDATES: usize = 16;
+
 /// ots_getBlockDetails.
 pub fn block_details(store: &Store, number: u64) -> Result<Vec<u8>> {
     let txn = store.read()?;
@@ -224,7 +227,8 @@ pub fn creation(store: &Store, address: Address, head: u64) -> Result<Option<Cre
     let txn = store.read()?;
     let stored = Stored::load(store, &txn, number)?;
     let mut found = Vec::new();
-    for place in places(store, &txn, &stored, &address)? {
+    let places = places(store, &txn, &stored, &address)?;
+    for place in places.into_iter().take(MOST_CANDIDATES) {
         use alloy_consensus::Transaction;
         let made = stored.envelope(place)?.to().is_none() && target(&stored, place)? == address;
         let success = stored.receipts.receipts[place].success;

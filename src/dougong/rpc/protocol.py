@@ -116,6 +116,7 @@ class Methods:
     def connected(self, notifier: Notifier) -> Methods:
         """These methods as one connection has them."""
         methods = Methods()
+        methods.lane = self.lane
         methods._methods = dict(self._methods)
         for own in self._on_socket:
             methods._methods |= own(notifier)._methods

@@ -85,7 +85,11 @@ class RpcServer(Listening):
             "dougong_rpc_seconds", "Seconds a JSON-RPC call took", ("chain", "method"), registry=self._registry
         )
         cors = Middleware(
-            CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["content-type"]
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["content-type"],
+            allow_private_network=True,  # an explorer's page on the web asks the node on this machine
         )
         self.app = Starlette(
             routes=[

@@ -132,6 +132,9 @@ class Api(Table):
     client_burst_mib: Annotated[int, Field(ge=1, le=65_536)] = 256
     client_calls: Annotated[int, Field(ge=1, le=4_096)] = 32
     client_requests: Annotated[int, Field(ge=1, le=4_096)] = 256
+    client_connections: Annotated[int, Field(ge=1, le=2_048)] = 256
+    client_subscriptions: Annotated[int, Field(ge=1, le=65_536)] = 4_096
+    client_filters: Annotated[int, Field(ge=1, le=16_384)] = 1_024
     proxies: list[Annotated[str, AfterValidator(_ip)]] = []
 
     @property

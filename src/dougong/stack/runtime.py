@@ -224,6 +224,9 @@ async def running(
             burst_bytes=api.client_burst_mib << 20,
             calls=api.client_calls,
             requests=api.client_requests,
+            connections=api.client_connections,
+            subscriptions=api.client_subscriptions,
+            filters=api.client_filters,
         )
         server = RpcServer.bind(api.host, api.port, registry=metrics.registry, clients=clients, proxies=api.proxies)
         supervisor = Supervisor(log=log, registry=metrics.registry)

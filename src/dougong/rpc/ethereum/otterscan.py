@@ -1,7 +1,7 @@
 """What the explorer Otterscan asks for beyond Ethereum's own methods, as far as blocks and the index answer it.
 
 Source: otterscan `docs/custom-jsonrpc.md`; erigon `turbo/jsonrpc` for shapes that it leaves open. What counts as an address's
-transaction: `rust/evm/src/otterscan.rs`. What needs a transaction to be executed again is in `otterscan_traces.py`.
+transaction: `rust/evm/src/otterscan.rs`. What is about calls within a transaction is in `otterscan_traces.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dougong.rpc.protocol import Methods, Param
 __all__ = ["otterscan_methods"]
 
 API_LEVEL = 8
+CREATIONS = (2, 3)  # CREATE and CREATE2, as ots_getInternalOperations numbers them
 MOST_IN_PAGE = 500
 ADDRESS = Param("address", read_address)
 
@@ -71,11 +72,19 @@ def otterscan_methods(chain: Chain) -> Methods:
         if found is None:
             return None
         _, txs = found
-        made = [tx for tx in txs if tx[2]] or txs
-        if not made:
-            return None  # the genesis put it there
-        tx_hash, sender, _ = made[0]
-        return {"hash": hex_data(tx_hash), "creator": hex_data(sender)}
+        for tx_hash, sender, made in txs:
+            by = sender if made else await creator_in(tx_hash, address)
+            if by is not None:
+                return {"hash": hex_data(tx_hash), "creator": hex_data(by)}
+        return None  # the genesis put it there
+
+    async def creator_in(tx_hash: bytes, address: bytes) -> bytes | None:
+        """Who created the contract within a transaction, which is executed again to see it."""
+        shown = await chain.trace(evm.internal_operations_json, tx_hash, options.trace_seconds, options.trace_bytes)
+        for operation in orjson.loads(shown or b"[]"):
+            if operation["type"] in CREATIONS and operation["to"].lower() == hex_data(address):
+                return bytes.fromhex(operation["from"][2:])
+        return None
 
     block, number = Param("block", _block_or_number, LATEST), Param("blockNumber", _count)
     page, size = Param("pageNumber", _count), Param("pageSize", _page_size)
