@@ -10,7 +10,7 @@ from dougong.errors import InvalidTransaction, Unavailable
 from dougong.execution.evm.fees import tokens
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.journal import Journal
-from dougong.services.rollup.ledger import LEDGER_TABLES, Ledger, Rates
+from dougong.services.rollup.ledger import LEDGER_TABLES, Ledger, Rates, _count
 from dougong.services.rollup.sequencer import Sequencer, SequencerConfig
 from dougong.settlement.transactor import Receipt
 from dougong.store import Store
@@ -123,6 +123,15 @@ async def test_free_layers_cost_nothing_and_a_small_batch_does_not_pay_for_a_lar
     shared = await Rollup.open(tmp_path / "shared", Market(), Rates(settlement=1, least_tokens=100_000, margin_percent=0))
     await shared.batch(1)
     assert shared.ledger.price == -(-APPEND // 100_000)
+
+
+async def test_tips_are_counted_also_where_the_fee_recipient_spends(tmp_path: Path) -> None:
+    rollup = await Rollup.open(tmp_path, Market())
+    await rollup.batch(3)
+    from_balance = _count(rollup.chain.evm, 1, 1, bytes(20))
+    from_receipts = _count(rollup.chain.evm, 1, 1, ALICE.address)  # as if the sender were the fee recipient
+    assert from_balance == from_receipts
+    assert from_balance[1] > 0
 
 
 async def test_the_ledger_remembers(tmp_path: Path) -> None:

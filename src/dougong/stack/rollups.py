@@ -152,8 +152,21 @@ async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncE
     chain = await RollupChain.open(evm)
     registry = CollectorRegistry()
     da = layer.client(f"sequencer.{name}")
-    ledger = await Ledger.open(chain, da.quote, rates(context.config, name), store, name=name, registry=registry, log=context.log)
+    ledger = await Ledger.open(
+        chain,
+        da.quote,
+        rates(context.config, name),
+        store,
+        fee_recipient=_fee_recipient(genesis),
+        name=name,
+        registry=registry,
+        log=context.log,
+    )
     return _Ground(context, name, context.config.rollup[name], home, evm, chain, journal, store, layer, ledger, registry)
+
+
+def _fee_recipient(genesis: str) -> bytes:
+    return bytes.fromhex(str(json.loads(genesis).get("coinbase", "0x" + "00" * 20))[2:])
 
 
 async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack) -> Place:
