@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED, SERVER_ERROR
 from dougong.net.jsonrpc import JsonRpc, RpcError
 from dougong.rpc.ethereum import EthereumOptions
 from dougong.rpc.ethereum.chain import Chain
-from dougong.rpc.ethereum.events import Events
+from dougong.rpc.ethereum.criteria import Criteria
+from dougong.rpc.ethereum.events import Events, Listener
 from dougong.rpc.ethereum.filters import EXPIRY_SECONDS, Filters, net
 from dougong.rpc.ethereum.following import WINDOW, Step
-from dougong.rpc.throttle import ClientLimits
+from dougong.rpc.throttle import ClientLimits, Throttle
 from tests.rpc.rollup import ALICE, BOB, LOGGERS, Clock, Rollup, rolling
 
 
@@ -181,6 +182,56 @@ async def test_who_fell_too_far_behind_learns_it(rollup: Rollup) -> None:
         with pytest.raises(DougongError, match="filter not found"):
             await filters.changes(name)
         assert len(filters) == 0
+    finally:
+        events.close()
+        chain.close()
+
+
+class Listening:
+    """A connection's end that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.client = Throttle().client("203.0.113.1")
+        self.told: list[Any] = []
+        self.is_cut = False
+
+    def notify(self, head: bytes, body: bytes, tail: bytes) -> None:
+        self.told.append(orjson.loads(body))
+
+    def cut(self) -> None:
+        self.is_cut = True
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("window", "kept_bytes"), [(2, 1 << 20), (64, 1_000)])
+async def test_who_would_miss_something_of_a_reorg_is_cut_off(rollup: Rollup, window: int, kept_bytes: int) -> None:
+    """More blocks go than are remembered, or some whose logs are no longer kept."""
+    chain = Chain(rollup.sequencer, EthereumOptions())
+    events = Events(chain, window=window, kept_bytes=kept_bytes)
+    filters = Filters(chain, events)
+    logs, heads = Listening(), Listening()
+    try:
+        events.listen(Listener("0x1", logs, "logs", Criteria.read({})))
+        events.listen(Listener("0x2", heads, "heads"))
+        name = await filters.new_logs(None, {})
+        for turn in range(5):
+            await rollup.logs(turn)
+            await events.advance()
+        if window > 5:
+            assert len(await _changes(filters, name)) == 5
+        assert (len(logs.told), logs.is_cut, heads.is_cut) == (5, False, False)
+        await rollup.back(1)
+        await rollup.logs(9)
+        await events.advance()
+        assert logs.is_cut
+        assert heads.is_cut is (window < 5)
+        with pytest.raises(DougongError, match="filter not found"):
+            await filters.changes(name)
+        name = await filters.new_logs(None, {})  # and from there it goes on
+        await rollup.logs(10)
+        assert [log["topics"] for log in await _changes(filters, name)] == [[topic(10)]]
     finally:
         events.close()
         chain.close()

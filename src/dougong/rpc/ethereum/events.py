@@ -27,7 +27,7 @@ from dougong.errors import NotFound
 from dougong.execution.evm.pool import PooledTransaction
 from dougong.rpc.ethereum.chain import Chain
 from dougong.rpc.ethereum.criteria import Criteria, LogTable
-from dougong.rpc.ethereum.following import Following, Lost, Step
+from dougong.rpc.ethereum.following import KEPT_BYTES, WINDOW, Following, Lost, Step
 from dougong.rpc.ethereum.pending import pending_json
 from dougong.rpc.params import hex_data
 from dougong.rpc.protocol import Notifier
@@ -74,11 +74,12 @@ class Events:
     """One chain's. `users` counts the filters that want `following` to go on, `log_users` those of them that want logs;
     `weight` is that of all listeners."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, *, window: int = WINDOW, kept_bytes: int = KEPT_BYTES) -> None:
+        """`window` bounds how many blocks may go at a time, `kept_bytes` the logs that can be told as removed."""
         self._chain = chain
         self._topics: dict[str, dict[Listener, None]] = {name: {} for name in ("heads", "hashes", "transactions", "syncing")}
         self._logs: LogTable[Listener] = LogTable()
-        self.following = Following(chain, self._wants_logs)
+        self.following = Following(chain, self._wants_logs, window=window, kept_bytes=kept_bytes)
         self.users = 0
         self.log_users = 0
         self.weight = 0

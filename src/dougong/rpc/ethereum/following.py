@@ -23,7 +23,7 @@ from typing import TypeAlias
 from dougong.errors import DougongError, NotFound
 from dougong.rpc.ethereum.chain import Chain
 
-__all__ = ["Following", "LogItem", "Lost", "Step"]
+__all__ = ["KEPT_BYTES", "WINDOW", "Following", "LogItem", "Lost", "Step"]
 
 WINDOW = 16_384
 """Blocks that may go at a time, and steps that are remembered."""
@@ -50,11 +50,15 @@ class Step:
 class Following:
     """`total` counts steps; `since(total)` is those after it."""
 
-    def __init__(self, chain: Chain, wants_logs: Callable[[], bool]) -> None:
+    def __init__(
+        self, chain: Chain, wants_logs: Callable[[], bool], *, window: int = WINDOW, kept_bytes: int = KEPT_BYTES
+    ) -> None:
         self._chain = chain
+        self._window = window
+        self._most_kept_bytes = kept_bytes
         self._wants_logs = wants_logs
-        self._blocks: deque[tuple[int, bytes]] = deque(maxlen=WINDOW)
-        self._steps: deque[Step] = deque(maxlen=WINDOW)
+        self._blocks: deque[tuple[int, bytes]] = deque(maxlen=window)
+        self._steps: deque[Step] = deque(maxlen=window)
         self._logs: OrderedDict[bytes, list[LogItem]] = OrderedDict()
         self._kept_bytes = 0
         self._dropped: OrderedDict[bytes, None] = OrderedDict()
@@ -90,7 +94,7 @@ class Following:
                 continue  # both changed between two looks
             self._blocks.pop()
             if not self._blocks:
-                raise Lost(f"more than {WINDOW} blocks went at a time")
+                raise Lost(f"more than {self._window} blocks went at a time")
             yield self._note(Step(number, last, True))
 
     def since(self, total: int) -> list[Step]:
@@ -137,7 +141,7 @@ class Following:
         self._logs[block_hash] = items
         self._dropped.pop(block_hash, None)
         self._kept_bytes += _size(items)
-        while self._kept_bytes > KEPT_BYTES or len(self._logs) > WINDOW:
+        while self._kept_bytes > self._most_kept_bytes or len(self._logs) > self._window:
             oldest, gone = next(iter(self._logs.items()))
             if oldest == block_hash:
                 break
@@ -145,7 +149,7 @@ class Following:
             self._kept_bytes -= _size(gone)
             if gone:
                 self._dropped[oldest] = None
-        while len(self._dropped) > WINDOW:
+        while len(self._dropped) > self._window:
             self._dropped.popitem(last=False)
         return True
 
