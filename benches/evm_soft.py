@@ -28,10 +28,11 @@ from dougong.stack.keys import DEV_ACCOUNTS
 from dougong.testing.wallet import Wallet
 
 RATES = (100, 500)
-SECONDS = 6.0
+SECONDS = 5.0
 SENDERS = 50
 CONNECTIONS = 16
 POLL_S = 0.004
+SETTLED_S = 3.0
 WAIT_S = 60.0
 ETHER = 10**18
 DEFAULT = Path(__file__).parents[1] / "examples/stack.toml"
@@ -68,6 +69,7 @@ async def _ours(folder: Path) -> dict[Any, Any]:
         async with asyncio.timeout(WAIT_S):
             while (await process.event())["event"] != "ready":
                 pass
+        await asyncio.sleep(SETTLED_S)  # attestors and batchers have begun
         return {"first": first, **await _soft(url)}
     finally:
         await process.stop()

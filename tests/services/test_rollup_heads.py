@@ -10,7 +10,7 @@ import pytest
 from dougong.errors import Rejected, Unavailable
 from dougong.net.jsonrpc import JsonRpc
 from dougong.rpc.backend import EvmBackend
-from dougong.rpc.ethereum import EthereumApi
+from dougong.rpc.ethereum import EthereumApi, EthereumOptions
 from dougong.services.nodes.verifying_node import Ahead, VerifyingNode
 from dougong.services.rollup.forwarding import Forward
 from dougong.services.rollup.standby import Standby
@@ -142,13 +142,20 @@ async def fix_or_settle(rollup: Rollup) -> None:
 async def test_it_answers_as_the_sequencer_does_and_hands_transactions_on(tmp_path: Path) -> None:
     async with settled_world(tmp_path) as world, serving() as server:
         rollup = await settled_rollup(world)
-        sequencer_api = EthereumApi(rollup.sequencer)
+        sequencer_api = EthereumApi(rollup.sequencer, EthereumOptions(least_tip=lambda: 2 * GWEI))
         server.mount("alpha", sequencer_api.methods, sequencer_api.health)
         async with JsonRpc(server.url("alpha")) as sequencer:
-            node = await full_node(world, submit=Forward(sequencer))
-            node_api = EthereumApi(node)
+            forward = Forward(sequencer)
+            node = await full_node(world, submit=forward)
+            node_api = EthereumApi(node, EthereumOptions(least_tip=forward.least_tip))
             server.mount("node", node_api.methods, node_api.health)
             async with JsonRpc(server.url("node")) as asked:
+                await forward.ask_price()
+                assert (
+                    await asked.call("eth_maxPriorityFeePerGas")
+                    == await sequencer.call("eth_maxPriorityFeePerGas")
+                    == "0x77359400"
+                )
                 (first, second) = transfers(USERS[0], 0, 2)
                 tx_hash = await asked.call("eth_sendRawTransaction", "0x" + first.hex())
                 assert await rollup.sequencer.make_block() is not None

@@ -26,7 +26,7 @@ from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
 from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
-from dougong.rpc.ethereum import EthereumApi
+from dougong.rpc.ethereum import EthereumApi, EthereumOptions
 from dougong.rpc.server import RpcServer
 from dougong.services.nodes.deception import Deception
 from dougong.services.nodes.light_blobs import BlobSettlementCheck
@@ -36,7 +36,7 @@ from dougong.services.nodes.proven_settlement import ProvenSettlement
 from dougong.services.nodes.rejections import ChainRejected
 from dougong.services.nodes.settled_storage import EmbeddedChain, SettledStorage
 from dougong.services.nodes.verifying_node import Ahead, ClaimWatch, VerifyingNode
-from dougong.services.rollup.forwarding import Forward, Submit, refuse
+from dougong.services.rollup.forwarding import Submit, forwarding, refuse
 from dougong.services.rollup.sources import BatchSource, Position, SettledSource, SovereignSource
 from dougong.settlement.client import SettlementClient
 from dougong.stack.remote_layers import RemoteLayer, chain_clients, remote_blobs, remote_layer
@@ -273,8 +273,10 @@ async def verifying_node(
         counted = _Counted(source, layer.share_bytes)
         first, genesis = int(str(document.get("da_start", 1))), json.dumps(document["evm"])
         submit: Submit = refuse
+        options = EthereumOptions()
         if sequencer is not None:
-            submit = Forward(await closing.enter_async_context(JsonRpc(sequencer)))
+            submit = forward = await closing.enter_async_context(forwarding(sequencer))
+            options = EthereumOptions(least_tip=forward.least_tip)
         verifying = await VerifyingNode.open(
             folder, genesis, counted, claims=claims, ahead=ahead, submit=submit, first_da_height=first, name=name, poll_s=POLL_S
         )
@@ -282,7 +284,7 @@ async def verifying_node(
         if verifying.evm.genesis_hash.hex() != rollup.state:
             raise Divergence(f"{name}'s genesis document makes the block {verifying.evm.genesis_hash.hex()}, not {rollup.state}")
         if server is not None:
-            ethereum = EthereumApi(verifying)
+            ethereum = EthereumApi(verifying, options)
             closing.callback(ethereum.close)
             server.mount(name, ethereum.methods, ethereum.health)
             closing.callback(server.unmount, name)

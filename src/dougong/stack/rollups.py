@@ -20,7 +20,6 @@ from dougong._native import Evm
 from dougong.crypto.hashing import sha256
 from dougong.errors import ConfigError, StoreCorrupt
 from dougong.interfaces import DataAvailability
-from dougong.net.jsonrpc import JsonRpc
 from dougong.rpc.ethereum import EthereumApi, EthereumOptions
 from dougong.services.needed import NeededHeights
 from dougong.services.rollup.ahead import PublishedAhead
@@ -28,7 +27,7 @@ from dougong.services.rollup.batcher import BATCHER_TABLES, Batcher, BatcherConf
 from dougong.services.rollup.batches import PublishedBlocks
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.follower import FOLLOWER_TABLES, Follower
-from dougong.services.rollup.forwarding import Forward, Submit, refuse
+from dougong.services.rollup.forwarding import Submit, forwarding, refuse
 from dougong.services.rollup.inbox import Inbox
 from dougong.services.rollup.journal import Journal
 from dougong.services.rollup.ledger import LEDGER_TABLES, Ledger
@@ -94,6 +93,11 @@ class _Services:
     ledger: Ledger
     standby: Standby | None
 
+    @property
+    def least_tip(self) -> Callable[[], int]:
+        """What wallets are told: this sequencer's price, or the one's that transactions are handed on to."""
+        return self.ledger.suggested_tip if self.standby is None else self.standby.least_tip
+
     async def _sequence(self) -> None:
         """Not before this node knows what the layers below hold: it may come back to a chain that went on without it."""
         await self.batcher.caught_up.wait()
@@ -121,7 +125,7 @@ async def open_rollup(
         ground = await _open_ground(context, name, layer, opened)
         settled = None if base is None else await _settle(ground, base, closing)
         services = await _compose(ground, settled, opened)
-        api = EthereumApi(services.standby or services.sequencer, EthereumOptions(least_tip=services.ledger.suggested_tip))
+        api = EthereumApi(services.standby or services.sequencer, EthereumOptions(least_tip=services.least_tip))
         opened.callback(api.close)
         context.server.mount(name, api.methods, api.health)
         closing.push_async_exit(opened.pop_all())
@@ -163,6 +167,10 @@ async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncE
         log=context.log,
     )
     return _Ground(context, name, context.config.rollup[name], home, evm, chain, journal, store, layer, ledger, registry)
+
+
+def _no_price() -> int:
+    return 0
 
 
 def _fee_recipient(genesis: str) -> bytes:
@@ -249,9 +257,11 @@ async def _compose(ground: _Ground, settled: Place | None, opened: AsyncExitStac
     standby = None
     if config.follows:
         submit: Submit = refuse
+        least_tip = _no_price
         if config.sequencer_url is not None:
-            submit = Forward(await opened.enter_async_context(JsonRpc(config.sequencer_url)))
-        standby = Standby(sequencer, batcher, submit, log=context.log)
+            submit = forward = await opened.enter_async_context(forwarding(config.sequencer_url))
+            least_tip = forward.least_tip
+        standby = Standby(sequencer, batcher, submit, least_tip=least_tip, log=context.log)
     ground.layer.set_floor(name, NeededHeights(da, follower, published, proposer).lowest)
     return _Services(inbox, sequencer, batcher, proposer, ground.ledger, standby)
 

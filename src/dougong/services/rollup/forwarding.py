@@ -1,22 +1,30 @@
 """Hands transactions on to a rollup's sequencer: a node that gives no word of its own offers its users one all the same.
 
-    forward = Forward(JsonRpc("https://sequencer.example/alpha"))
-    tx_hash = await forward(raw)
+    async with forwarding("https://sequencer.example/alpha") as forward:
+        tx_hash = await forward(raw)
+        forward.least_tip()
 
-The sequencer's refusal comes back in its own words. Nothing is kept here: what it has not acknowledged is not taken.
+The sequencer's refusal comes back in its own words. Nothing is kept here: what it has not acknowledged is not taken. Its price is
+asked for now and then, so that wallets that ask here pay what they must there. It is believed in neither: a hash is computed
+here, and a price above `MOST_TIP` is no price.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from dougong.crypto.hashing import keccak256
-from dougong.errors import InvalidTransaction, Rejected, Unavailable
+from dougong.errors import DougongError, InvalidTransaction, Rejected, Unavailable
 from dougong.net.codes import SERVER_ERROR
-from dougong.net.jsonrpc import JsonRpc, RpcError
+from dougong.net.jsonrpc import JsonRpc, RpcError, quantity
 
-__all__ = ["Forward", "Submit", "refuse"]
+__all__ = ["Forward", "Submit", "forwarding", "refuse"]
 
+PRICE_S = 5.0
+MOST_TIP = 10**13  # wei a gas: ten thousand gwei
 _METHOD = "eth_sendRawTransaction"
 
 
@@ -31,6 +39,23 @@ class Forward:
 
     def __init__(self, rpc: JsonRpc) -> None:
         self._rpc = rpc
+        self._tip = 0
+
+    def least_tip(self) -> int:
+        """What the sequencer last suggested, in wei a gas."""
+        return self._tip
+
+    async def ask_price(self) -> None:
+        """Keeps the last one where the sequencer does not answer."""
+        with suppress(DougongError):
+            tip = quantity(await self._rpc.call("eth_maxPriorityFeePerGas"))
+            self._tip = tip if tip <= MOST_TIP else self._tip
+
+    async def follow_price(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.ask_price()
+            await asyncio.sleep(PRICE_S)
 
     async def __call__(self, raw: bytes) -> bytes:
         tx_hash = keccak256(raw)
@@ -44,6 +69,18 @@ class Forward:
         if said != "0x" + tx_hash.hex():
             raise Unavailable(f"the sequencer at {self._rpc.url} answered with another transaction's hash")
         return tx_hash
+
+
+@asynccontextmanager
+async def forwarding(url: str) -> AsyncIterator[Forward]:
+    async with JsonRpc(url) as rpc:
+        forward = Forward(rpc)
+        following = asyncio.create_task(forward.follow_price())
+        try:
+            yield forward
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
 
 
 async def refuse(raw: bytes) -> bytes:

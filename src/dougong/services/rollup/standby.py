@@ -34,12 +34,14 @@ class Standby:
         batcher: Batcher,
         submit: Submit,
         *,
+        least_tip: Callable[[], int] = lambda: 0,
         poll_s: float = 0.5,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
         self._sequencer = sequencer
         self._batcher = batcher
         self._submit = submit
+        self.least_tip = least_tip
         self._poll_s = poll_s
         self._log = log or structlog.get_logger()
 
