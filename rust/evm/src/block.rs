@@ -1,7 +1,7 @@
 //! Blocks: what is asked of one, what came of it, and its exact header.
 
 use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
-use alloy_consensus::proofs::{calculate_withdrawals_root, ordered_trie_root_with_encoder};
+use alloy_consensus::proofs::calculate_withdrawals_root;
 use alloy_consensus::{Header, Typed2718};
 use alloy_eips::eip1559::{BaseFeeParams, calc_next_block_base_fee};
 use alloy_eips::eip4895::Withdrawal;
@@ -11,6 +11,7 @@ use revm::primitives::eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE;
 
 use crate::config::ChainConfig;
 use crate::executor::{BlockContext, BlockOutcome};
+use crate::roots::{blooms, ordered_root};
 use crate::tx::SignedTx;
 
 /// A header and its hash.
@@ -206,35 +207,72 @@ pub fn traces(outcome: &mut BlockOutcome) -> (Vec<StoredReceipt>, Vec<Vec<Addres
 
 /// The receipts root of a block, and the bloom of all its logs.
 pub fn receipts_root(receipts: &[StoredReceipt]) -> (B256, Bloom) {
-    let blooms: Vec<Bloom> = receipts.iter().map(StoredReceipt::bloom).collect();
+    let blooms = blooms(receipts);
     let logs_bloom = blooms.iter().fold(Bloom::ZERO, |all, bloom| all | *bloom);
     let with_blooms: Vec<(&StoredReceipt, &Bloom)> = receipts.iter().zip(&blooms).collect();
-    let root = ordered_trie_root_with_encoder(&with_blooms, |(receipt, bloom), out| {
+    let root = ordered_root(&with_blooms, |(receipt, bloom), out| {
         receipt.encode_2718(bloom, out)
     });
     (root, logs_bloom)
+}
+
+/// What of a block does not depend on its state.
+pub struct Body {
+    receipts: Vec<StoredReceipt>,
+    touched: Vec<Vec<Address>>,
+    receipts_root: B256,
+    logs_bloom: Bloom,
+    transactions_root: B256,
+}
+
+impl Body {
+    /// Takes the receipts out of `outcome`.
+    pub fn of(outcome: &mut BlockOutcome) -> Self {
+        let (receipts, touched) = traces(outcome);
+        let txs = &outcome.txs;
+        let of_txs = || ordered_root(txs, |tx, out| out.extend_from_slice(&tx.raw));
+        let ((receipts_root, logs_bloom), transactions_root) =
+            side_by_side(txs.len(), || receipts_root(&receipts), of_txs);
+        Self {
+            receipts,
+            touched,
+            receipts_root,
+            logs_bloom,
+            transactions_root,
+        }
+    }
+}
+
+/// Does both, on two cores if a block of so many transactions is worth it.
+pub fn side_by_side<A: Send, B: Send>(
+    txs: usize,
+    one: impl FnOnce() -> A + Send,
+    other: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if txs < 32 {
+        (one(), other())
+    } else {
+        rayon::join(one, other)
+    }
 }
 
 /// Seals what came of a block.
 pub fn assemble(
     context: &BlockContext,
     plan: Plan,
-    mut outcome: BlockOutcome,
+    outcome: BlockOutcome,
+    body: Body,
     state_root: B256,
     outbox_root: B256,
 ) -> Executed {
-    let (receipts, touched) = traces(&mut outcome);
-    let (receipts_root, logs_bloom) = receipts_root(&receipts);
     let header = Header {
         parent_hash: context.parent_hash,
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         beneficiary: context.beneficiary,
         state_root,
-        transactions_root: ordered_trie_root_with_encoder(&outcome.txs, |tx, out| {
-            out.extend_from_slice(&tx.raw)
-        }),
-        receipts_root,
-        logs_bloom,
+        transactions_root: body.transactions_root,
+        receipts_root: body.receipts_root,
+        logs_bloom: body.logs_bloom,
         difficulty: U256::ZERO,
         number: context.number,
         gas_limit: context.gas_limit,
@@ -259,8 +297,8 @@ pub fn assemble(
     Executed {
         sealed: Sealed::new(header),
         txs: outcome.txs,
-        receipts,
-        touched,
+        receipts: body.receipts,
+        touched: body.touched,
         blob_price: context.blob_price(),
         ommers: Vec::new(),
         withdrawals: plan.withdrawals,

@@ -260,7 +260,12 @@ pub fn execute_block_by<R: StateReader>(
 
     before_transactions(block, &mut evm)?;
 
-    runner.run(block, &mut evm, txs.into_iter(), &mut outcome)?;
+    let txs = txs.into_iter();
+    let (least, _) = txs.size_hint();
+    outcome.txs.reserve(least);
+    outcome.outcomes.reserve(least);
+    outcome.included.reserve(least);
+    runner.run(block, &mut evm, txs, &mut outcome)?;
 
     for withdrawal in withdrawals {
         let wei = U256::from(withdrawal.amount) * U256::from(1_000_000_000u64);

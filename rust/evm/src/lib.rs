@@ -28,6 +28,7 @@ pub mod proof;
 pub mod prove;
 pub mod quantity;
 pub mod receipts;
+pub mod roots;
 pub mod sign;
 pub mod state;
 pub mod store;

@@ -29,7 +29,8 @@ pub type Envelope = EthereumTxEnvelope<TxEip4844>;
 pub struct SignedTx {
     /// EIP-2718 bytes.
     pub raw: Bytes,
-    pub envelope: Envelope,
+    /// Apart, because a transaction is handed on from step to step, and its envelope is large.
+    pub envelope: Box<Envelope>,
     pub sender: Address,
     authorizations: Vec<RecoveredAuthorization>,
 }
@@ -221,7 +222,7 @@ fn signed(raw: &[u8], envelope: Envelope, sender: Address) -> SignedTx {
         .collect();
     SignedTx {
         raw: Bytes::copy_from_slice(raw),
-        envelope,
+        envelope: Box::new(envelope),
         sender,
         authorizations,
     }

@@ -4,7 +4,7 @@ use alloy_primitives::{B256, Bytes, U256, keccak256};
 use std::sync::Arc;
 
 use super::{Built, HeadInfo};
-use crate::block::{Executed, Plan, Sealed, assemble, context};
+use crate::block::{Body, Executed, Plan, Sealed, assemble, context, side_by_side};
 use crate::config::{ChainConfig, GenesisDocument, OUTBOX};
 use crate::derivation::Ledger;
 use crate::error::{Error, Result};
@@ -82,7 +82,7 @@ impl Writer {
         let parent = self.head().clone();
         let context = context(&self.config, &parent, &plan);
         let txs = core::mem::take(&mut plan.txs);
-        let outcome = execute_block_by(
+        let mut outcome = execute_block_by(
             &self.workers,
             &context,
             &mut self.overlay,
@@ -96,11 +96,18 @@ impl Writer {
             .last()
             .map_or(&self.root, |pending| &pending.root)
             .clone();
-        let root = world::update(&*self.store, tip, &changes.accounts)?;
+        let txs = outcome.txs.len();
+        let (root, body) = side_by_side(
+            txs,
+            || world::update(&*self.store, tip, &changes.accounts),
+            || Body::of(&mut outcome),
+        );
+        let root = root?;
         let block = assemble(
             &context,
             plan,
             outcome,
+            body,
             root_hash(root.as_ref()),
             outbox_root,
         );

@@ -138,28 +138,42 @@ impl<R: Fork> Runner<R> for Workers {
         let mut txs = txs.enumerate();
         loop {
             let next = self.next();
-            let (Next::InOrder(count) | Next::Wave(count)) = next;
-            let wave: Wave = txs.by_ref().take(count).collect();
-            if wave.is_empty() {
-                return Ok(());
-            }
-            let (count, gas, start) = (wave.len(), outcome.gas_used, Instant::now());
-            let plan = match next {
-                Next::Wave(_) => self.plan(&wave),
-                Next::InOrder(_) => None,
-            };
-            match plan {
-                Some(waits_for) => {
-                    let stopped = self.wave(block, evm, wave, waits_for, outcome)?;
-                    let (gas, took) = (outcome.gas_used - gas, start.elapsed());
-                    self.learn(|pace| pace.was_wave(count, gas, took, stopped));
+            let start = Instant::now();
+            let gas = outcome.gas_used;
+            let in_order = |evm: &mut BlockEvm<'_, R>,
+                            txs: &mut dyn Iterator<Item = (usize, Offered)>,
+                            outcome: &mut BlockOutcome| {
+                let mut count = 0;
+                for (position, tx) in txs {
+                    run_one(block, evm, position, tx, outcome)?;
+                    count += 1;
                 }
-                None => {
-                    for (position, tx) in wave {
-                        run_one(block, evm, position, tx, outcome)?;
+                let (gas, took) = (outcome.gas_used - gas, start.elapsed());
+                self.learn(|pace| pace.was_in_order(count, gas, took));
+                Ok(count)
+            };
+            match next {
+                Next::InOrder(count) => {
+                    if in_order(evm, &mut txs.by_ref().take(count), outcome)? == 0 {
+                        return Ok(());
                     }
-                    let (gas, took) = (outcome.gas_used - gas, start.elapsed());
-                    self.learn(|pace| pace.was_in_order(count, gas, took));
+                }
+                Next::Wave(count) => {
+                    let wave: Wave = txs.by_ref().take(count).collect();
+                    let count = wave.len();
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    match self.plan(&wave) {
+                        Some(waits_for) => {
+                            let stopped = self.wave(block, evm, wave, waits_for, outcome)?;
+                            let (gas, took) = (outcome.gas_used - gas, start.elapsed());
+                            self.learn(|pace| pace.was_wave(count, gas, took, stopped));
+                        }
+                        None => {
+                            in_order(evm, &mut wave.into_iter(), outcome)?;
+                        }
+                    }
                 }
             }
         }
