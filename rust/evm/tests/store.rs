@@ -10,7 +10,7 @@ use dougong_evm::error::Error;
 use dougong_evm::state::StateReader;
 use dougong_evm::store::DEFAULT_MAP_BYTES;
 use dougong_evm::tx::SenderCache;
-use dougong_evm::{call, json, logs, proof};
+use dougong_evm::{call, logs, proof, prove, receipts};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,10 +65,10 @@ fn portrait(chain: &Chain, actor: &Actor, number: u64) -> String {
     let paid: Vec<_> = (0..40)
         .map(|byte| state.account(Address::with_last_byte(byte)).unwrap())
         .collect();
-    let proof = json::proof(
+    let proof = prove::proof(
         chain.store(),
         register(),
-        &[B256::from(U256::from(3))],
+        &[B256::from(U256::from(3)).to_vec()],
         number,
     )
     .unwrap();
@@ -446,7 +446,7 @@ fn calls_see_the_state_of_their_block_and_change_nothing() {
         .unwrap();
     assert_eq!(built.included, [0]);
     chain.commit().unwrap();
-    let receipt = json::receipt(chain.store(), &keccak256(&tx))
+    let receipt = receipts::one(chain.store(), &keccak256(&tx))
         .unwrap()
         .unwrap();
     assert_eq!(
@@ -474,7 +474,7 @@ fn proofs_show_accounts_and_slots_to_who_has_only_the_root() {
         let root = chain.header(number).unwrap().sealed.header.state_root;
         let slot = B256::from(U256::from(5));
         let shown: Value = serde_json::from_slice(
-            &json::proof(chain.store(), register(), &[slot], number).unwrap(),
+            &prove::proof(chain.store(), register(), &[slot.to_vec()], number).unwrap(),
         )
         .unwrap();
         let account = proof::verify_account(root, register(), &nodes(&shown["accountProof"]))
@@ -489,7 +489,7 @@ fn proofs_show_accounts_and_slots_to_who_has_only_the_root() {
         assert_eq!(value, U256::from(7));
         let absent = Address::repeat_byte(0x77);
         let shown: Value =
-            serde_json::from_slice(&json::proof(chain.store(), absent, &[], number).unwrap())
+            serde_json::from_slice(&prove::proof(chain.store(), absent, &[], number).unwrap())
                 .unwrap();
         assert_eq!(
             proof::verify_account(root, absent, &nodes(&shown["accountProof"])),
