@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pytest_asyncio
 from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED
 from dougong.net.jsonrpc import JsonRpc, RpcError
 from dougong.rpc.ethereum import EthereumOptions
+from dougong.rpc.ethereum.chain import Chain
 from dougong.rpc.ethereum.txpool import MOST_BYTES, checksummed
+from dougong.rpc.throttle import Throttle
 from tests.rpc.rollup import ALICE, BOB, FORWARDER, LOGGERS, Rollup, rolling
 
 CAROL = b"\xca" * 20
@@ -213,6 +217,27 @@ async def test_bad_parameters_are_told_so(node: JsonRpc, method: str, params: li
     with pytest.raises(RpcError) as refused:
         await node.call(method, *params)
     assert refused.value.code == INVALID_PARAMS
+
+
+async def test_who_searches_a_lot_waits_for_himself(rollup: Rollup) -> None:
+    chain = Chain(rollup.sequencer, EthereumOptions(search_threads=1))
+    throttle = Throttle()
+    ended: list[str] = []
+
+    async def search(name: str) -> None:
+        await chain.search(throttle.client(name), time.sleep, 0.01)
+        ended.append(name)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(search("203.0.113.1"))
+            await asyncio.sleep(0)
+            group.create_task(search("203.0.113.2"))
+        assert ended.index("203.0.113.2") <= 2
+        assert len(ended) == 21
+    finally:
+        chain.close()
 
 
 async def test_a_search_ends_in_time(tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ class Client:
         self._tokens = float(limits.burst_bytes)
         self._filled_at = clock()
         self._places = asyncio.Semaphore(limits.calls)
+        self.searching = asyncio.Lock()
+        """Held while it searches many blocks: one search at a time, so that each client's comes in its turn."""
         self._requests = 0
         self._held: Counter[str] = Counter()
 

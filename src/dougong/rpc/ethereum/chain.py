@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -13,6 +14,7 @@ from dougong.net.codes import LIMIT_EXCEEDED, SERVER_ERROR
 from dougong.rpc.backend import EvmBackend
 from dougong.rpc.errors import RpcError
 from dougong.rpc.params import BlockId
+from dougong.rpc.throttle import Client
 
 __all__ = ["Chain", "EthereumOptions"]
 
@@ -46,13 +48,14 @@ class EthereumOptions:
     least_tip: Callable[[], int] = lambda: 0
     read_threads: int = 4
     call_threads: int = 2
+    search_threads: int = 2
     trace_threads: int = 2
 
 
 class Chain:
-    """One chain's backend with three lanes of threads: reads of known size, calls that may compute for long, and traces,
-    which do so for longer. So nobody's eth_call holds up another one's receipt, and none of them the event loop or the threads
-    that make blocks."""
+    """One chain's backend with four lanes of threads: reads of known size, calls that may compute for long, searches of many
+    blocks, and traces, which take longer still. So nobody's eth_call holds up another one's receipt, and none of them the event
+    loop or the threads that make blocks."""
 
     def __init__(self, backend: EvmBackend, options: EthereumOptions) -> None:
         self.backend = backend
@@ -60,11 +63,13 @@ class Chain:
         self.options = options
         self._reads = ThreadPoolExecutor(options.read_threads, thread_name_prefix="rpc-read")
         self._calls = ThreadPoolExecutor(options.call_threads, thread_name_prefix="rpc-call")
+        self._searches = ThreadPoolExecutor(options.search_threads, thread_name_prefix="rpc-search")
         self._traces = ThreadPoolExecutor(options.trace_threads, thread_name_prefix="rpc-trace")
 
     def close(self) -> None:
         self._reads.shutdown(wait=True, cancel_futures=True)
         self._calls.shutdown(wait=True, cancel_futures=True)
+        self._searches.shutdown(wait=True, cancel_futures=True)
         self._traces.shutdown(wait=True, cancel_futures=True)
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -72,6 +77,11 @@ class Chain:
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._calls, lambda: function(*args, **kwargs))
+
+    async def search(self, client: Client | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One at a time for each client: who asks for a thousand waits for himself."""
+        async with nullcontext() if client is None else client.searching:
+            return await asyncio.get_running_loop().run_in_executor(self._searches, lambda: function(*args, **kwargs))
 
     async def trace(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

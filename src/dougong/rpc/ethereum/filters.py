@@ -88,7 +88,7 @@ class Filters:
         found = self._find(name)
         if found.given is None:
             raise _not_found()
-        return await self._logs.get(found.given)
+        return await self._logs.get(found.client, found.given)
 
     async def changes(self, name: str) -> object:
         found = self._find(name)

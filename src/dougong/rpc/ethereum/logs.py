@@ -14,6 +14,7 @@ from dougong.rpc.ethereum.chain import Chain
 from dougong.rpc.ethereum.criteria import Criteria
 from dougong.rpc.params import LATEST, BlockId, read_block, read_hash, read_object
 from dougong.rpc.protocol import Methods, Param
+from dougong.rpc.throttle import Client
 
 __all__ = ["LogReader", "log_methods"]
 
@@ -25,18 +26,14 @@ class LogReader:
         self._chain = chain
         self._options = chain.options
 
-    async def get(self, given: dict[str, Any]) -> object:
+    async def get(self, client: Client | None, given: dict[str, Any]) -> orjson.Fragment:
+        """Raises `RpcError`, also when there are too many, or they take too long to find."""
+        chain, options = self._chain, self._options
         criteria = Criteria.read(given)
         first, last = self._span(given)
-        return await self.between(criteria, first, last) if first <= last else []
-
-    async def between(self, criteria: Criteria, first: int, last: int) -> orjson.Fragment:
-        """The logs of blocks that are there. Raises `RpcError` when they are too many, or take too long to find."""
-        chain, options = self._chain, self._options
+        most = (options.logs, options.log_bytes)
         try:
-            found = await chain.call(
-                chain.evm.logs_json, criteria.json, first, last, options.logs, options.log_bytes, options.log_seconds
-            )
+            found = await chain.search(client, chain.evm.logs_json, criteria.json, first, last, *most, options.log_seconds)
         except InvalidInput as error:  # the criteria are good: there are too many
             raise RpcError(LIMIT_EXCEEDED, str(error)) from error
         return orjson.Fragment(found)
@@ -64,5 +61,5 @@ class LogReader:
 
 def log_methods(chain: Chain) -> Methods:
     methods = Methods()
-    methods.add("eth_getLogs", LogReader(chain).get, Param("filter", read_object))
+    methods.add("eth_getLogs", LogReader(chain).get, Param("filter", read_object), for_client=True)
     return methods

@@ -14,6 +14,7 @@ from dougong.rpc.errors import RpcError
 from dougong.rpc.ethereum.chain import Chain
 from dougong.rpc.params import LATEST, BlockId, hex_data, read_address, read_block, read_count, read_hash
 from dougong.rpc.protocol import Methods, Param
+from dougong.rpc.throttle import Client
 
 __all__ = ["otterscan_methods"]
 
@@ -47,21 +48,28 @@ def otterscan_methods(chain: Chain) -> Methods:
             return None
         return orjson.Fragment(await chain.call(evm.block_transactions_json, number, page, size))
 
-    async def search(address: bytes, block: int, size: int, *, forward: bool) -> orjson.Fragment:
+    async def search(client: Client | None, address: bytes, block: int, size: int, *, forward: bool) -> orjson.Fragment:
         head = chain.backend.heads().latest
         try:
-            found = await chain.call(
-                evm.search_transactions_json, address, block, head, forward=forward, size=size, seconds=options.log_seconds
+            found = await chain.search(
+                client,
+                evm.search_transactions_json,
+                address,
+                block,
+                head,
+                forward=forward,
+                size=size,
+                seconds=options.log_seconds,
             )
         except InvalidInput as error:
             raise RpcError(SERVER_ERROR, str(error)) from error
         return orjson.Fragment(found)
 
-    async def before(address: bytes, block: int, size: int) -> orjson.Fragment:
-        return await search(address, block, size, forward=False)
+    async def before(client: Client | None, address: bytes, block: int, size: int) -> orjson.Fragment:
+        return await search(client, address, block, size, forward=False)
 
-    async def after(address: bytes, block: int, size: int) -> orjson.Fragment:
-        return await search(address, block, size, forward=True)
+    async def after(client: Client | None, address: bytes, block: int, size: int) -> orjson.Fragment:
+        return await search(client, address, block, size, forward=True)
 
     async def by_nonce(sender: bytes, nonce: int) -> str | None:
         found = await chain.call(evm.transaction_by_nonce, sender, nonce, chain.backend.heads().latest)
@@ -94,8 +102,8 @@ def otterscan_methods(chain: Chain) -> Methods:
     methods.add("ots_getBlockDetails", details, Param("block", _block_or_number))
     methods.add("ots_getBlockDetailsByHash", details, Param("blockHash", lambda value: BlockId(hash=read_hash(value))))
     methods.add("ots_getBlockTransactions", block_transactions, Param("block", _block_or_number), page, size)
-    methods.add("ots_searchTransactionsBefore", before, ADDRESS, number, size)
-    methods.add("ots_searchTransactionsAfter", after, ADDRESS, number, size)
+    methods.add("ots_searchTransactionsBefore", before, ADDRESS, number, size, for_client=True)
+    methods.add("ots_searchTransactionsAfter", after, ADDRESS, number, size, for_client=True)
     methods.add("ots_getTransactionBySenderAndNonce", by_nonce, ADDRESS, Param("nonce", _count))
     methods.add("ots_getContractCreator", creator, ADDRESS)
     return methods
