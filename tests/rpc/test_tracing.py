@@ -113,7 +113,14 @@ async def test_what_goes_wrong_in_an_opcode_is_said(world: World, node: JsonRpc)
     assert [trace["failed"] for trace in traces] == [True] * 6
     assert [trace["returnValue"] for trace in traces] == ["0x"] * 5 + ["0xdeadbeef"]
     errors = [(await node.call("debug_traceTransaction", tx_hash, CALLS))["error"] for tx_hash in hashes]
-    assert errors[3:] == ["invalid jump destination", last[4]["error"], "execution reverted"]
+    assert errors == [
+        "stack limit reached 1024 (1023)",
+        "stack underflow (0 <=> 1)",
+        "invalid opcode: opcode 0xc not defined",
+        "invalid jump destination",
+        "out of gas: not enough gas for reentrancy sentry",
+        "execution reverted",
+    ]
 
 
 async def test_a_creation_costs_what_it_does_not_give_on(world: World, node: JsonRpc) -> None:

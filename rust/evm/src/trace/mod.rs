@@ -16,6 +16,7 @@ mod place;
 mod prestate;
 mod struct_log;
 mod tracer;
+mod words;
 
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes};

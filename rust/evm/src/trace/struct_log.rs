@@ -9,23 +9,21 @@
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, U256};
 use revm::Inspector;
-use revm::bytecode::opcode::{self, OpCode};
+use revm::bytecode::opcode;
 use revm::context::result::ExecutionResult;
 use revm::context::{ContextTr, JournalTr};
 use revm::inspector::JournalExt;
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_types::{InputsTr, Jumps, LoopControl, ReturnData};
-use revm::interpreter::{FrameInput, InstructionResult, Interpreter, InterpreterAction};
+use revm::interpreter::{FrameInput, Interpreter, InterpreterAction};
 use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::options::LogOptions;
 use super::output::Capped;
 use super::output_of;
+use super::words::{flaw, name_of};
 use crate::error::Result;
-
-/// The stack's limit as geth's errors name it: the most items that leave room for another one.
-const STACK_LIMIT: usize = 1023;
 
 pub struct StructLogger {
     options: LogOptions,
@@ -124,36 +122,6 @@ impl core::fmt::Display for Word<'_> {
     }
 }
 
-fn name_of(op: u8) -> String {
-    match OpCode::new(op) {
-        Some(op) => op.as_str().into(),
-        None => format!("opcode {op:#x} not defined"),
-    }
-}
-
-/// What geth finds wrong before an opcode runs. Later failures it does not show here.
-fn flaw(open: &Open, result: Option<InstructionResult>) -> Option<String> {
-    let (inputs, outputs) = OpCode::new(open.op).map_or((0, 0), |op| op.input_output());
-    match result? {
-        InstructionResult::StackUnderflow => {
-            Some(format!("stack underflow ({} <=> {inputs})", open.stack_len))
-        }
-        InstructionResult::StackOverflow => Some(format!(
-            "stack limit reached {} ({})",
-            open.stack_len,
-            STACK_LIMIT + 1 + usize::from(inputs) - usize::from(outputs)
-        )),
-        InstructionResult::OutOfGas
-        | InstructionResult::MemoryOOG
-        | InstructionResult::MemoryLimitOOG
-        | InstructionResult::InvalidOperandOOG => Some("out of gas".into()),
-        InstructionResult::ReentrancySentryOOG => {
-            Some("out of gas: not enough gas for reentrancy sentry".into())
-        }
-        _ => None,
-    }
-}
-
 impl<CTX> Inspector<CTX> for StructLogger
 where
     CTX: ContextTr<Journal: JournalExt>,
@@ -225,10 +193,9 @@ where
             return;
         };
         let action = interp.bytecode.action().as_ref();
-        let flaw = flaw(
-            &open,
-            action.and_then(InterpreterAction::instruction_result),
-        );
+        let flaw = action
+            .and_then(InterpreterAction::instruction_result)
+            .and_then(|result| flaw(open.op, open.stack_len, result));
         // geth gives a creation its gas after the entry is made, a call before.
         let given = match action {
             Some(InterpreterAction::NewFrame(FrameInput::Create(inputs))) => inputs.gas_limit(),

@@ -28,6 +28,7 @@ use super::guard::Guarded;
 use super::output::Capped;
 use super::prestate::PreState;
 use super::struct_log::StructLogger;
+use super::words::Ends;
 use crate::error::{Error, Result};
 use crate::executor::BlockContext;
 use crate::state::Overlay;
@@ -65,8 +66,15 @@ pub struct Named {
 pub enum Tracer {
     StructLog(StructLogger),
     PreState(PreState),
-    /// One of revm-inspectors'. With it, whether errors are said in Parity's words.
-    Built(Box<DebugInspector>, bool),
+    Built(Box<Built>),
+}
+
+/// One of revm-inspectors'.
+pub struct Built {
+    inspector: DebugInspector,
+    ends: Ends,
+    /// Errors are said in Parity's words.
+    parity: bool,
 }
 
 impl Named {
@@ -97,7 +105,11 @@ impl Named {
                 let inspector = DebugInspector::new(options).map_err(|error| {
                     Error::InvalidTransaction(format!("tracerConfig of {name}: {error}"))
                 })?;
-                Tracer::Built(Box::new(inspector), parity)
+                Tracer::Built(Box::new(Built {
+                    inspector,
+                    ends: Ends::default(),
+                    parity,
+                }))
             }
             "muxTracer" => {
                 return Err(Error::InvalidTransaction(
@@ -123,7 +135,7 @@ impl Tracer {
     /// Keeps something of every frame that is entered.
     fn keeps_frames(&self) -> bool {
         match self {
-            Self::Built(inspector, _) => !matches!(**inspector, DebugInspector::Noop(_)),
+            Self::Built(built) => !matches!(built.inspector, DebugInspector::Noop(_)),
             Self::StructLog(_) | Self::PreState(_) => false,
         }
     }
@@ -160,7 +172,12 @@ impl Tracer {
         match self {
             Self::StructLog(tracer) => tracer.finish(&watched.result, out),
             Self::PreState(tracer) => tracer.finish(state, watched, out),
-            Self::Built(mut inspector, parity) => {
+            Self::Built(built) => {
+                let Built {
+                    mut inspector,
+                    mut ends,
+                    parity,
+                } = *built;
                 let place = TransactionContext {
                     block_hash: subject.block_hash,
                     tx_index: subject.index.map(|index| index as usize),
@@ -176,7 +193,7 @@ impl Tracer {
                 );
                 match found {
                     Ok(GethTrace::CallTracer(mut frame)) => {
-                        settle_logs(&mut frame, subject.first_log, false);
+                        settle(&mut frame, subject.first_log, false, &mut 0, &mut ends);
                         out.json(&frame)
                     }
                     Ok(GethTrace::FlatCallTracer(mut frames)) => {
@@ -194,16 +211,30 @@ impl Tracer {
     }
 }
 
-fn settle_logs(frame: &mut CallFrame, first: u64, failed: bool) {
+/// What geth tells otherwise of a frame and those within it. `position`: how many frames began before.
+fn settle(
+    frame: &mut CallFrame,
+    first_log: u64,
+    failed: bool,
+    position: &mut usize,
+    ends: &mut Ends,
+) {
+    let why = ends.why.remove(position);
+    if let (Some(error), Some(why)) = (&mut frame.error, why) {
+        *error = why;
+    }
+    *position += 1;
     let failed = failed || frame.error.is_some();
     if failed {
         frame.logs.clear();
     }
     for log in &mut frame.logs {
-        log.index = log.index.map(|index| index + first);
+        log.index = log.index.map(|index| index + first_log);
     }
     for call in &mut frame.calls {
-        settle_logs(call, first, failed);
+        if call.typ != "SELFDESTRUCT" {
+            settle(call, first_log, failed, position, ends);
+        }
     }
 }
 
@@ -251,7 +282,12 @@ macro_rules! each {
             match tracer {
                 Tracer::StructLog($tracer) => $hook,
                 Tracer::PreState($tracer) => $hook,
-                Tracer::Built($tracer, _) => $hook,
+                Tracer::Built(built) => {
+                    let $tracer = &mut built.ends;
+                    $hook;
+                    let $tracer = &mut built.inspector;
+                    $hook
+                }
             };
         }
     };
