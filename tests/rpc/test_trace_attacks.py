@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dougong._native import Evm
-from dougong.errors import InvalidTransaction, Rejected
+from dougong.errors import InvalidInput, InvalidTransaction, Rejected
 from dougong.execution.evm.genesis import make_genesis
 from dougong.net.codes import LIMIT_EXCEEDED, SERVER_ERROR
 from dougong.net.jsonrpc import JsonRpc, RpcError
@@ -93,6 +97,60 @@ def test_a_room_too_small_for_anything_is_refused(evm: Evm) -> None:
         for room in (0, 1, 40, 100):
             with pytest.raises(Rejected):
                 evm.trace_call(request, 1, GAS, options, 10.0, room)
+
+
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=4) | st.sampled_from(["5s", "-1h", "0x1"])
+)
+names = st.sampled_from(["callTracer", "prestateTracer", "flatCallTracer", "4byteTracer", "noopTracer", "muxTracer", "", "x"])
+switches = st.sampled_from(["onlyTopCall", "withLog", "diffMode", "disableCode", "includeEmpty", "convertParityErrors", "x"])
+configs = (
+    scalars | st.lists(scalars, max_size=2) | st.dictionaries(names | switches, scalars | st.dictionaries(switches, scalars))
+)
+options = st.fixed_dictionaries(
+    {},
+    optional={
+        "tracer": names | scalars,
+        "tracerConfig": configs,
+        **dict.fromkeys(("timeout", "txIndex", "limit", "enableMemory", "disableStack", "stateOverrides"), scalars),
+    },
+)
+
+
+def test_no_options_make_a_tracer_stumble(evm: Evm) -> None:
+    told = 0
+
+    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(options)
+    def ask(asked: dict[str, object]) -> None:
+        nonlocal told
+        with contextlib.suppress(InvalidInput, Rejected):
+            json.loads(evm.trace_call(f'{{"to": "{hexed(OUTER)}"}}', 1, GAS, json.dumps(asked), 1.0, MIB))
+            told += 1
+
+    ask()
+    assert told > 50
+
+
+def test_no_bytes_make_a_block_that_is_traced_stumble(tmp_path: Path) -> None:
+    evm = Evm(str(tmp_path / "small"), make_genesis(CHAIN_ID, ALLOC))
+    evm.execute(1, [to(ALICE, OUTER, nonce=0), to(ALICE, DEEP, nonce=1)], skip_invalid=False, beneficiary=bytes(20))
+    evm.commit()
+    whole = evm.block_rlp(1)
+    told = 0
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.integers(0, len(whole) - 1), st.binary(max_size=3), st.booleans())
+    def ask(place: int, other: bytes, cut: bool) -> None:
+        nonlocal told
+        damaged = whole[:place] + other + (b"" if cut else whole[place + len(other) :])
+        with contextlib.suppress(InvalidInput, Rejected):
+            json.loads(evm.trace_block_rlp(damaged, '{"tracer": "noopTracer"}', 5.0, MIB))
+            told += 1
+
+    ask()
+    assert json.loads(evm.trace_block_rlp(whole, '{"tracer": "noopTracer"}', 30.0, MIB))
+    assert told > 0
 
 
 async def test_others_are_served_while_traces_run(world: World, node: JsonRpc) -> None:

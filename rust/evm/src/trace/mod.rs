@@ -288,6 +288,11 @@ pub fn call(
 ) -> Result<Vec<u8>> {
     let options = Options::parse(options_json)?;
     let clock = Clock::start(bounds);
+    if options.overrides != ("null".into(), "null".into()) {
+        return Err(Error::Invalid(
+            "stateOverrides and blockOverrides are not taken here".into(),
+        ));
+    }
     let mut call = Call::new(config, store, request_json, number)?;
     if let Some(index) = options.tx_index {
         let mut place = Place::open(config, store, number)?;

@@ -33,6 +33,8 @@ struct Given {
     tracer_config: Value,
     timeout: Option<String>,
     tx_index: Value,
+    state_overrides: Value,
+    block_overrides: Value,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub struct Options {
     config: Value,
     pub timeout: Duration,
     pub tx_index: Option<usize>,
+    /// Of the state and of the block, for a call: JSON, each null where there are none.
+    pub overrides: (String, String),
     /// More than one tracer, each under its name.
     pub mux: bool,
 }
@@ -84,6 +88,10 @@ impl Options {
                 None => TIMEOUT,
             },
             tx_index,
+            overrides: (
+                given.state_overrides.to_string(),
+                given.block_overrides.to_string(),
+            ),
             mux: tracer == "muxTracer",
             config: given.tracer_config,
             tracer,
