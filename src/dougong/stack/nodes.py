@@ -23,6 +23,7 @@ import structlog
 
 from dougong.crypto.hashing import sha256
 from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
+from dougong.interfaces import DataAvailability
 from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
 from dougong.net.node import Meter, NodeClient
@@ -41,7 +42,7 @@ from dougong.services.rollup.sources import BatchSource, Position, SettledSource
 from dougong.settlement.client import SettlementClient
 from dougong.stack.remote_layers import RemoteLayer, chain_clients, remote_blobs, remote_layer
 from dougong.stack.trust import RollupTrust, SettlementTrust, Trust
-from dougong.types import BatchReference, InboxMessage, Namespace
+from dougong.types import BatchReference, InboxMessage, Namespace, NamespaceData
 
 __all__ = ["LightCheck", "LightFindings", "MeteredNode", "Refused", "light_check", "rollup_document", "verifying_node"]
 
@@ -192,9 +193,10 @@ async def _embedded(
 class MeteredNode:
     """A verifying node and what it has spent. `batch_bytes` are the blobs' own, `share_bytes` the shares' that hold them."""
 
-    def __init__(self, node: VerifyingNode, source: _Counted, layer: RemoteLayer, meter: Meter) -> None:
+    def __init__(self, node: VerifyingNode, read: Sequence[_Read], layer: RemoteLayer, meter: Meter) -> None:
+        """`read`: what has read batches, fixed ones and published ones."""
         self.node = node
-        self._source = source
+        self._read = read
         self._layer = layer
         self._meter = meter
         self._started = time.perf_counter()
@@ -205,7 +207,7 @@ class MeteredNode:
         while True:
             await self._layer.hear()
             await self.node.catch_up()
-            self._layer.check(self._source.highest)
+            self._layer.check(max(read.highest for read in self._read))
             if self.node.alarms:
                 raise self.node.alarms[0]
             if self.node.follower.position.number >= height:
@@ -220,8 +222,8 @@ class MeteredNode:
             "state_root": header.state_root.hex(),
             "outbox_root": header.outbox_root.hex(),
             "batches": self.node.follower.position.index,
-            "batch_bytes": self._source.batch_bytes,
-            "share_bytes": self._source.share_bytes,
+            "batch_bytes": sum(read.batch_bytes for read in self._read),
+            "share_bytes": sum(read.share_bytes for read in self._read),
             "claims_checked": 0 if self.node.claims is None else self.node.claims.checked,
             "bytes_received": self._layer.bytes_received + self._meter.received,
             "seconds": round(time.perf_counter() - self._started, 3),
@@ -252,7 +254,7 @@ async def verifying_node(
         layer = await remote_layer(api, trust, rollup.availability, folder, meter, closing, celestia_token)
         namespace = Namespace(bytes.fromhex(str(document["namespace"])))
         source: BatchSource
-        claims = ahead = None
+        claims = ahead = published = None
         if rollup.settlement is None or rollup.rollup_id is None:
             signer = bytes.fromhex(str(document["batch_signer"]))
             source = SovereignSource(layer.da, da_id=layer.da_id, namespace=namespace, sequencer=signer)
@@ -269,7 +271,8 @@ async def verifying_node(
             claims = ClaimWatch(proven, rollup_id=rollup.rollup_id)
             if rollup.availability not in trust.blobs:  # there publishing and fixing are one step
                 signer = bytes.fromhex(str(document["batch_signer"]))
-                ahead = Ahead(layer.da, proven, rollup.rollup_id, namespace, signer)
+                published = _CountedBlobs(layer.da, layer.share_bytes)
+                ahead = Ahead(published, proven, rollup.rollup_id, namespace, signer)
         counted = _Counted(source, layer.share_bytes)
         first, genesis = int(str(document.get("da_start", 1))), json.dumps(document["evm"])
         submit: Submit = refuse
@@ -288,7 +291,7 @@ async def verifying_node(
             closing.callback(ethereum.close)
             server.mount(name, ethereum.methods, ethereum.health)
             closing.callback(server.unmount, name)
-        yield MeteredNode(verifying, counted, layer, meter)
+        yield MeteredNode(verifying, (counted, published) if published else (counted,), layer, meter)
 
 
 async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str, object]:
@@ -305,15 +308,41 @@ async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str,
     return parsed
 
 
-class _Counted:
-    """A `BatchSource` that counts what it gives."""
+class _Read:
+    """What was read of a DA layer: the highest block that anything was taken from, and bytes as `MeteredNode` counts them."""
 
-    def __init__(self, source: BatchSource, share_bytes: int) -> None:
-        self._source = source
+    def __init__(self, share_bytes: int) -> None:
         self._bytes_per_share = share_bytes
         self.highest = 0
         self.batch_bytes = 0
         self.share_bytes = 0
+
+
+class _CountedBlobs(_Read):
+    """`Namespaces` of a layer, counted."""
+
+    def __init__(self, da: DataAvailability, share_bytes: int) -> None:
+        super().__init__(share_bytes)
+        self._da = da
+
+    async def latest(self) -> int:
+        return await self._da.latest()
+
+    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+        found = await self._da.blobs(height, namespace)
+        for placed in found.blobs:
+            self.highest = max(self.highest, height)
+            self.batch_bytes += len(placed.blob.data)
+            self.share_bytes += self._bytes_per_share * placed.placement.share_count
+        return found
+
+
+class _Counted(_Read):
+    """A `BatchSource` that counts what it gives."""
+
+    def __init__(self, source: BatchSource, share_bytes: int) -> None:
+        super().__init__(share_bytes)
+        self._source = source
 
     async def holds(self, position: Position) -> bool:
         return await self._source.holds(position)

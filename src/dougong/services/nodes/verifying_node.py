@@ -28,8 +28,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from dougong._native import Evm
 from dougong.errors import Divergence, Unavailable
-from dougong.interfaces import DataAvailability
-from dougong.services.rollup.ahead import Messages, PublishedAhead
+from dougong.services.rollup.ahead import Messages, Namespaces, PublishedAhead
 from dougong.services.rollup.batches import BatchRecord, PublishedBlocks
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.follower import FOLLOWER_TABLES, Follower
@@ -110,7 +109,7 @@ class ClaimWatch:
 class Ahead:
     """Where batches lie before settlement has fixed them, and who publishes them (see `PublishedAhead`)."""
 
-    da: DataAvailability
+    da: Namespaces
     contract: Messages
     rollup_id: int
     namespace: Namespace

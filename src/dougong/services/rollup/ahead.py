@@ -26,7 +26,6 @@ import structlog
 from dougong._native import HeaderInfo, decode_batch
 from dougong.crypto.hashing import sha256
 from dougong.errors import Pruned
-from dougong.interfaces import DataAvailability
 from dougong.services.records import pack, unpack
 from dougong.services.rollup.batches import BatchRecord, BatchState, PublishedBlocks
 from dougong.services.rollup.chain import RollupChain
@@ -34,9 +33,9 @@ from dougong.services.rollup.derivation import fold_messages, signed_batches
 from dougong.services.rollup.follower import Follower
 from dougong.services.threads import in_thread
 from dougong.store import Store
-from dougong.types import InboxMessage, Namespace, PlacedBlob
+from dougong.types import InboxMessage, Namespace, NamespaceData, PlacedBlob
 
-__all__ = ["Keep", "Messages", "PublishedAhead"]
+__all__ = ["Keep", "Messages", "Namespaces", "PublishedAhead"]
 
 SAVE_EVERY = 256  # heights
 _LOOKED = b"looked"
@@ -47,6 +46,18 @@ _Blocks = list[tuple[int, int, list[bytes]]]
 class Messages(Protocol):
     async def messages(self, rollup_id: int, start: int) -> Sequence[InboxMessage]:
         """As `Settlement.messages`."""
+        ...
+
+
+class Namespaces(Protocol):
+    """The part of a DA layer that tells what a namespace holds."""
+
+    async def latest(self) -> int:
+        """As `DataAvailability.latest`."""
+        ...
+
+    async def blobs(self, height: int, namespace: Namespace) -> NamespaceData:
+        """As `DataAvailability.blobs`."""
         ...
 
 
@@ -62,7 +73,7 @@ class PublishedAhead:
         chain: RollupChain,
         follower: Follower,
         published: PublishedBlocks,
-        da: DataAvailability,
+        da: Namespaces,
         contract: Messages,
         *,
         rollup_id: int,
