@@ -257,8 +257,8 @@ async def test_five_thousand_subscriptions_are_told_of_a_block_and_leave_nothing
             await socket.subscribe("newHeads")
 
 
-async def test_a_reader_that_never_reads_is_cut_off_and_costs_little(tmp_path: Path) -> None:
-    limits = SocketLimits(unread_bytes=256 << 10)
+@pytest.mark.parametrize("limits", [SocketLimits(unread_bytes=256 << 10), SocketLimits(unread_bytes_in_all=256 << 10)])
+async def test_a_reader_that_never_reads_is_cut_off_and_costs_little(tmp_path: Path, limits: SocketLimits) -> None:
     async with rolling(tmp_path, sockets=limits) as rollup, opened(rollup) as reader:
         name = await reader.subscribe("newHeads")
         async with connect(rollup.socket_url, max_queue=1, compression=None) as deaf:
@@ -275,10 +275,21 @@ async def test_a_reader_that_never_reads_is_cut_off_and_costs_little(tmp_path: P
             assert [int(head["number"], 16) for head in heads] == list(range(1, 61))
             assert peak < 24 << 20  # 400 subscriptions of 60 heads are over 30 MB
             await held(rollup, 1)
+            assert rollup.server._unread.total == 0
             deaf.transport.resume_reading()
             with pytest.raises(ConnectionClosed):
                 while True:
                     await deaf.recv()
+
+
+async def test_a_block_full_of_logs_ends_no_connection_that_reads(tmp_path: Path) -> None:
+    async with rolling(tmp_path) as rollup, opened(rollup) as socket:
+        names = [await socket.subscribe("logs", {}) for _ in range(20)]
+        await rollup.logs(*range(1_000))
+        for name in names:
+            assert len(await socket.until(name, 1_000)) == 1_000
+        await settled(rollup, socket)
+        assert rollup.server._unread.total == 0
 
 
 async def held(rollup: Rollup, connections: int) -> None:

@@ -37,7 +37,7 @@ from dougong.rpc.errors import RpcError
 from dougong.rpc.listening import Listening, json_response, listen, read_body, refusal, serve
 from dougong.rpc.protocol import Limits, Methods, Observer, answer
 from dougong.rpc.replies import Replies, Reply
-from dougong.rpc.sessions import RpcSession, SocketLimits
+from dougong.rpc.sessions import RpcSession, SocketLimits, Unread
 from dougong.rpc.throttle import Client, ClientLimits, Throttle, TooMany, address_of
 
 __all__ = ["Health", "RpcServer"]
@@ -76,6 +76,7 @@ class RpcServer(Listening):
         self._origins = frozenset(origins)
         self._sockets = sockets or SocketLimits()
         self._connections = 0
+        self._unread = Unread()
         self._registry = registry or CollectorRegistry()
         self._chains: dict[str, tuple[Methods, Health]] = {}
         self._calls = Counter(
@@ -219,7 +220,14 @@ class RpcServer(Listening):
             with client.connection():
                 await websocket.accept()
                 session = RpcSession(
-                    websocket, found[0], client, self._replies, self._limits, self._sockets, observe=self._observer(name)
+                    websocket,
+                    found[0],
+                    client,
+                    self._replies,
+                    self._limits,
+                    self._sockets,
+                    self._unread,
+                    observe=self._observer(name),
                 )
                 await session.run()
         except TooMany as error:

@@ -1,6 +1,6 @@
 """One WebSocket connection: JSON-RPC calls at a time, and what is sent without being asked for.
 
-    session = RpcSession(websocket, methods, client, replies, limits, SocketLimits())
+    session = RpcSession(websocket, methods, client, replies, limits, SocketLimits(), Unread())
     await session.run()                                 # until either end has enough
 
 `Session` is what every API's connections share: messages are answered concurrently, so many and no more, and a reader that leaves
@@ -24,9 +24,12 @@ from dougong.rpc.protocol import Limits, Methods, Observer, answer
 from dougong.rpc.replies import Replies
 from dougong.rpc.throttle import Client
 
-__all__ = ["RpcSession", "Session", "SocketLimits"]
+__all__ = ["RpcSession", "Session", "SocketLimits", "Unread"]
 
 TOO_BIG = 1009
+EVENT_BYTES = 256  # what an event costs that waits, beside its bytes
+SMALL_BYTES = 64 << 10
+"""When too much waits for all of the connections, those end that leave more than this unread."""
 
 
 class Session:
@@ -102,12 +105,20 @@ class Session:
 @dataclass(frozen=True, slots=True)
 class SocketLimits:
     """How many connections there may be in all, how many calls of one run at a time, how many bytes of a message it may send,
-    and of events may wait for it."""
+    of events may wait for it (a full block's logs come at once), and of events for all of them."""
 
     connections: int = 2_048
     calls: int = 64
     message_bytes: int = 1 << 20
-    unread_bytes: int = 4 << 20
+    unread_bytes: int = 32 << 20
+    unread_bytes_in_all: int = 256 << 20
+
+
+@dataclass(slots=True)
+class Unread:
+    """Bytes of events that wait for the connections of one server."""
+
+    total: int = 0
 
 
 class RpcSession(Session):
@@ -121,6 +132,7 @@ class RpcSession(Session):
         replies: Replies,
         limits: Limits,
         sockets: SocketLimits,
+        unread: Unread,
         *,
         observe: Observer | None = None,
     ) -> None:
@@ -128,7 +140,8 @@ class RpcSession(Session):
         self.client = client
         self._limits = limits
         self._observe = observe
-        self._most_unread = sockets.unread_bytes
+        self._sockets = sockets
+        self._unread_of_all = unread
         self._events: deque[tuple[bytes, bytes, bytes]] = deque()
         self._waiting_bytes = 0
         self._news = asyncio.Event()
@@ -143,7 +156,7 @@ class RpcSession(Session):
         finally:
             for end in self._at_end:
                 end()
-            self._events.clear()
+            self._forget()
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [self._telling]
@@ -169,14 +182,23 @@ class RpcSession(Session):
     def notify(self, head: bytes, body: bytes, tail: bytes) -> None:
         if self._ended or self._unread.is_set():
             return
-        self._waiting_bytes += len(head) + len(body) + len(tail)
-        if self._waiting_bytes > self._most_unread:
-            self._events.clear()
+        self._count(len(head) + len(body) + len(tail) + EVENT_BYTES)
+        all_of_them = self._unread_of_all.total > self._sockets.unread_bytes_in_all
+        if self._waiting_bytes > (SMALL_BYTES if all_of_them else self._sockets.unread_bytes):
+            self._forget()
             self._unread.set()
             return
         self._events.append((head, body, tail))
         if not self._held:
             self._news.set()
+
+    def _count(self, size: int) -> None:
+        self._waiting_bytes += size
+        self._unread_of_all.total += size
+
+    def _forget(self) -> None:
+        self._events.clear()
+        self._count(-self._waiting_bytes)
 
     def cut(self) -> None:
         self._unread.set()
@@ -193,4 +215,5 @@ class RpcSession(Session):
                         await self._socket.send_text(event.decode())
                 except (WebSocketDisconnect, RuntimeError):
                     return
-                self._waiting_bytes -= len(event)
+                if not self._unread.is_set():
+                    self._count(-len(event) - EVENT_BYTES)
