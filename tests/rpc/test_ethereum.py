@@ -265,7 +265,7 @@ async def test_what_waits_is_shown_as_it_will_be_once_it_is_in_a_block(still: Wo
         (lambda: ALICE.sign(ALICE.fields(BOB.address, nonce=0, gas=10**9)), "exceeds block gas limit"),
         (lambda: Wallet(ALICE.secret, ALICE.address, 1).transfer(BOB.address, 1, nonce=0), "invalid chain id"),
         (lambda: b"", "a transaction is 1 to"),
-        (lambda: b"\x02\xc0", "not a transaction"),
+        (lambda: b"\x02\xc0", "rlp: too few elements for types.DynamicFeeTx"),
     ],
 )
 async def test_a_refused_transaction_is_told_why(world: World, node: JsonRpc, raw: Any, words: str) -> None:

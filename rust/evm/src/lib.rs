@@ -36,6 +36,7 @@ pub mod trace;
 pub mod trie;
 pub mod tx;
 pub mod view;
+pub mod words;
 pub mod world;
 
 /// The types of the formats' crates that callers name.

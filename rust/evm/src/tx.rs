@@ -19,6 +19,8 @@ use revm::primitives::eip3860::MAX_INITCODE_SIZE;
 use revm::primitives::hardfork::SpecId;
 use std::sync::{Mutex, PoisonError};
 
+use crate::words::{self, Minimum};
+
 /// Largest transaction that a chain of ours takes, in bytes. Ethereum's pools stop at 128 KiB; a block's gas limit bounds the rest.
 pub const MAX_TX_BYTES: usize = 1 << 20;
 
@@ -93,30 +95,21 @@ impl SignedTx {
 
     /// Least gas limit with which any of our chains includes it: the intrinsic gas, or EIP-7623's floor if that is more.
     pub fn minimum_gas(&self) -> u64 {
+        let minimum = self.minimum();
+        minimum.intrinsic.max(minimum.floor)
+    }
+
+    fn minimum(&self) -> Minimum {
         let gas = calculate_initial_tx_gas_for_tx(self.env(), SpecId::PRAGUE, None);
-        gas.initial_total_gas().max(gas.floor_gas)
+        Minimum {
+            intrinsic: gas.initial_total_gas(),
+            floor: gas.floor_gas,
+        }
     }
 
     /// The rule that it breaks whatever the state is, in geth's words.
     pub fn flaw(&self) -> Option<String> {
-        let tx = &self.envelope;
-        if tx.is_create() && tx.input().len() > MAX_INITCODE_SIZE {
-            let size = tx.input().len();
-            return Some(format!(
-                "max initcode size exceeded: code size {size}, limit {MAX_INITCODE_SIZE}"
-            ));
-        }
-        if tx.is_eip7702() && self.authorizes_nobody() {
-            return Some("EIP-7702 transaction with empty auth list".into());
-        }
-        let minimum = self.minimum_gas();
-        if tx.gas_limit() < minimum {
-            return Some(format!(
-                "intrinsic gas too low: gas {}, minimum needed {minimum}",
-                tx.gas_limit()
-            ));
-        }
-        None
+        words::flaw(&self.envelope, &self.minimum(), MAX_INITCODE_SIZE)
     }
 
     /// The transaction as revm takes it.
@@ -162,14 +155,11 @@ pub fn decode(raw: &[u8]) -> Result<SignedTx, String> {
 
 pub fn decode_with(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String> {
     if raw.first() == Some(&3) {
-        return Err(
-            "blob transactions (type 3) are not taken: this chain carries no blobs of its own"
-                .into(),
-        );
+        return Err(words::NO_BLOBS.into());
     }
     if raw.len() > MAX_TX_BYTES {
         return Err(format!(
-            "a transaction of {} bytes is over the limit of {MAX_TX_BYTES}",
+            "oversized data: transaction size {}, limit {MAX_TX_BYTES}",
             raw.len()
         ));
     }
@@ -180,12 +170,12 @@ pub fn decode_with(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String
 pub fn parse(raw: &[u8]) -> Result<Envelope, String> {
     let mut rest = raw;
     let envelope =
-        Envelope::decode_2718(&mut rest).map_err(|error| format!("not a transaction: {error}"))?;
+        Envelope::decode_2718(&mut rest).map_err(|error| words::undecodable(raw, &error))?;
     if !rest.is_empty() {
-        return Err("bytes follow the transaction".into());
+        return Err(words::TRAILING.into());
     }
     if envelope.encode_2718_len() != raw.len() || envelope.encoded_2718() != raw {
-        return Err("the transaction is not encoded canonically".into());
+        return Err(words::NOT_CANONICAL.into());
     }
     Ok(envelope)
 }
@@ -200,7 +190,7 @@ pub fn decode_any(raw: &[u8], senders: &SenderCache) -> Result<SignedTx, String>
         None => {
             let sender = envelope
                 .recover_signer()
-                .map_err(|_| "the signature is not valid".to_string())?;
+                .map_err(|_| words::INVALID_SIGNATURE.to_string())?;
             senders.put(hash, sender);
             sender
         }

@@ -190,7 +190,7 @@ fn an_invalid_transaction_is_named_and_leaves_no_trace() {
     let to = Address::ZERO;
     let bad: Vec<(Bytes, &str)> = vec![
         (Bytes::from_static(&[3, 1, 2]), "blob"),
-        (Bytes::from_static(&[0x7f]), "not a transaction"),
+        (Bytes::from_static(&[0x7f]), "typed transaction too short"),
         (pay(json!({"nonce": 1, "to": to})), "nonce"),
         (pay(json!({"nonce": 0, "to": to, "chainId": 1})), "chain"),
         (

@@ -311,7 +311,7 @@ class TransactionPool:
     def _check_alone(self, raw: bytes, info: TxInfo) -> None:
         self.check_size(raw)
         if info.chain_id is not None and info.chain_id != self.chain_id:
-            raise InvalidTransaction(f"invalid chain id for signer: have {info.chain_id} want {self.chain_id}")
+            raise InvalidTransaction(f"invalid sender: invalid chain id for signer: have {info.chain_id} want {self.chain_id}")
         if info.gas_limit > self.gas_limit:
             raise InvalidTransaction(f"exceeds block gas limit: tx gas limit {info.gas_limit}, limit {self.gas_limit}")
         if info.flaw is not None:

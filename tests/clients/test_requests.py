@@ -1,0 +1,133 @@
+"""Requests that are almost right, for every method that the server names: each is answered, by a result or by an error of which
+the documentation knows the code, and none by "internal error".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dougong._native import Evm
+from dougong.contracts import artifact
+from dougong.net import codes
+from dougong.rpc.ethereum import EthereumApi, EthereumOptions
+from dougong.rpc.protocol import Limits, Methods, answer
+from dougong.services.rollup.chain import RollupChain
+from dougong.services.rollup.journal import Journal
+from dougong.services.rollup.sequencer import Sequencer, SequencerConfig
+from dougong.testing.wallet import Wallet
+from tests.clients.openrpc import METHODS, requests, valid_values
+from tests.clients.world import CHAIN_ID, account, genesis
+from tests.services.settled import running
+
+DOCUMENTED = {code for name, code in vars(codes).items() if name.isupper()} - {codes.INTERNAL_ERROR}
+LIMITS = Limits()
+LONGEST_MESSAGE = 1_000
+ALICE = Wallet(account("attacker").secret, account("attacker").address, CHAIN_ID)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A chain in this process: its methods, and what there is to ask for."""
+
+    runner: asyncio.Runner
+    methods: Methods
+    values: dict[str, st.SearchStrategy[Any]]
+
+    def answer(self, body: bytes) -> Any:
+        async def asked() -> bytes | None:
+            async with asyncio.timeout(60):
+                return await answer(self.methods, body, LIMITS)
+
+        reply = self.runner.run(asked())
+        return None if reply is None else json.loads(reply)
+
+
+@asynccontextmanager
+async def sequencing(folder: Path) -> AsyncIterator[tuple[Methods, dict[str, st.SearchStrategy[Any]]]]:
+    async with AsyncExitStack() as stack:
+        evm = Evm(str(folder / "evm"), genesis())
+        stack.callback(evm.close)
+        journal = await Journal.open(folder / "journal")
+        stack.callback(journal.close)
+        stack.push_async_callback(journal.flush)
+        chain = await RollupChain.open(evm)
+        sequencer = await Sequencer.open(chain, None, journal, SequencerConfig(block_time=0.01))
+        api = EthereumApi(sequencer, EthereumOptions(sync_seconds=0.05, most_sync_seconds=0.1))
+        stack.callback(api.close)
+        await stack.enter_async_context(running(sequencer.run))
+        token = "0x" + artifact("Token").bytecode.hex()
+        words = b"".join(number.to_bytes(32) for number in (96, 128, 10**24)) + bytes(64)
+        create = ALICE.sign(ALICE.fields(None, nonce=0, data=bytes.fromhex(token[2:]) + words, gas=2_000_000))
+        sends = [create, *(ALICE.transfer(b"\x0a" * 20, 1, nonce=nonce) for nonce in (1, 2, 3))]
+        waiting = EthereumApi(sequencer)
+        stack.callback(waiting.close)
+        calls = [
+            {"jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransactionSync", "params": ["0x" + raw.hex()]} for raw in sends
+        ]
+        receipts = [
+            json.loads(await answer(waiting.methods, json.dumps(call).encode(), LIMITS) or b"")["result"] for call in calls
+        ]
+        block = evm.header(1)
+        addresses = [receipts[0]["contractAddress"], "0x" + ALICE.address.hex()]
+        hashes = ["0x" + block.hash.hex(), *(receipt["transactionHash"] for receipt in receipts)]
+        raws = ["0x" + raw.hex() for raw in (*sends, ALICE.transfer(b"\x0b" * 20, 1, nonce=900), *_types())]
+        yield api.methods, valid_values(addresses, hashes, raws)
+
+
+def _types() -> list[bytes]:
+    return [bytes([kind]) + b"\xc0" for kind in range(6)]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with asyncio.Runner() as runner:
+        opened = sequencing(tmp_path_factory.mktemp("chain"))
+        methods, values = runner.run(opened.__aenter__())
+        try:
+            yield Served(runner, methods, values)
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+
+
+def check(reply: Any, request_id: object = 1) -> None:
+    assert reply["jsonrpc"] == "2.0"
+    assert reply["id"] == request_id
+    assert ("result" in reply) != ("error" in reply)
+    if "error" in reply:
+        assert reply["error"]["code"] in DOCUMENTED, reply
+        assert 0 < len(reply["error"]["message"]) <= LONGEST_MESSAGE, "an error does not echo what was sent"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@given(data=st.data())
+def test_every_method_answers_what_is_almost_right(served: Served, data: st.DataObject) -> None:
+    names = served.methods.names()
+    calls = []
+    for number, name in enumerate(names):
+        method = served.methods.get(name)
+        assert method is not None
+        calls.append({"jsonrpc": "2.0", "id": number, **data.draw(requests(method, served.values))})
+    replies = served.answer(json.dumps(calls).encode())
+    for number, (reply, call) in enumerate(zip(replies, calls, strict=True)):
+        try:
+            check(reply, number)
+        except AssertionError as error:
+            raise AssertionError(f"{json.dumps(call)[:3_000]} -> {json.dumps(reply)[:1_000]}") from error
+
+
+def test_the_table_knows_what_is_served(served: Served) -> None:
+    """So that a method with a wrong name in the table is not asked with anything instead."""
+    unknown = [
+        name for name in served.methods.names() if name not in METHODS and name.partition("_")[0] in ("eth", "net", "web3")
+    ]
+    assert unknown == []
