@@ -2,7 +2,7 @@
 
 import { artefact, authoritySecret, ETHER, GWEI, need, NEVER, pause, PLAIN, refusal, secret, show, url } from "./common.mjs";
 
-const { Contract, ContractFactory, JsonRpcProvider, Wallet, keccak256 } = need("ethers");
+const { Contract, ContractFactory, JsonRpcProvider, Wallet, WebSocketProvider, keccak256 } = need("ethers");
 
 const provider = new JsonRpcProvider(url, undefined, { pollingInterval: 30, cacheTimeout: -1 });
 const wallet = new Wallet(secret, provider);
@@ -112,9 +112,16 @@ show("nonces at the end", [await wallet.getNonce("pending"), await wallet.getNon
 const signed = await wallet.signTransaction(await wallet.populateTransaction({ ...plain, value: 3 }));
 show("sent and waited", await provider.send("eth_sendRawTransactionSync", [signed]));
 
-await pause(100); // the subscription begins at the head that it finds
-const seen = new Promise((resolve) => token.once(token.filters.Transfer(wallet.address, PLAIN), (from, to, amount) => resolve([from, to, amount])));
-await pause(100);
-await mined(token.transfer(PLAIN, 77, fees));
-show("an event as it comes", await seen);
+const got = (contract) => new Promise((resolve) => contract.once(contract.filters.Transfer(wallet.address, PLAIN), (from, to, amount) => resolve([from, to, amount])));
+const seen = got(token);
+const socket = new WebSocketProvider(url.replace("http", "ws"));
+const overSocket = got(token.connect(socket));
+const head = new Promise((resolve) => socket.once("block", resolve));
+const waits = new Promise((resolve) => socket.once("pending", resolve));
+show("calls over the socket", [await socket.getTransactionCount(wallet.address), (await socket.getNetwork()).chainId]);
+await pause(300); // all of them are in place by then
+const last = await token.transfer(PLAIN, 77, fees);
+await mined(last);
+show("an event as it comes", [await seen, await overSocket, typeof (await head), (await waits) === last.hash]);
+await socket.destroy();
 provider.destroy();

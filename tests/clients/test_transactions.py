@@ -27,7 +27,7 @@ ME = Account.from_key(SECRET)
 TO = b"\x0a" * 20
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 SIGNATURE = "invalid sender: invalid transaction v, r, s values"
-ACCESS = [{"address": TO, "storageKeys": [b"\1" * 32]}]
+ACCESS = [{"address": "0x" + TO.hex(), "storageKeys": ["0x" + "01" * 32]}]
 
 
 def authorization() -> Any:
@@ -184,7 +184,7 @@ async def test_each_is_refused_in_geths_words(rpc: JsonRpc) -> None:
             said = str(error).removeprefix("eth_sendRawTransaction: ")
             if error.code != SERVER_ERROR or not said.startswith(words):
                 wrong[name] = (words, error.code, said)
-    assert wrong == {}
+    assert not wrong, "\n".join(f"{name}: {found}" for name, found in wrong.items())
     me = ME.address
     assert [await rpc.call("eth_getTransactionCount", me, block) for block in ("latest", "pending")] == ["0x0", "0x0"]
     for make in TYPES.values():  # what they were made from is good

@@ -2,7 +2,7 @@
 
 import { artefact, authoritySecret, ETHER, GWEI, need, NEVER, pause, PLAIN, refusal, secret, show, url } from "./common.mjs";
 
-const { createPublicClient, createWalletClient, defineChain, http, keccak256, BaseError, ContractFunctionRevertedError } = need("viem");
+const { createPublicClient, createWalletClient, defineChain, http, webSocket, keccak256, BaseError, ContractFunctionRevertedError } = need("viem");
 const { privateKeyToAccount } = need("viem/accounts");
 const { encodeFunctionData, parseEventLogs } = need("viem");
 
@@ -133,11 +133,18 @@ show("nonces at the end", [await nonceAt("pending"), await nonceAt("latest")]);
 const signed = async (more) => wallet.signTransaction(await wallet.prepareTransactionRequest({ ...plain, value: 3n, ...more }));
 show("sent and waited", await client.sendRawTransactionSync({ serializedTransaction: await signed({}) }));
 
-let unwatch = [];
-const seen = new Promise((onLogs) => unwatch.push(client.watchContractEvent({ ...token, eventName: "Transfer", args: { receiver: PLAIN }, onLogs })));
-const turned = new Promise((onBlockNumber) => unwatch.push(client.watchBlockNumber({ onBlockNumber })));
-await pause(100); // the subscription begins at the head that it finds
-await mined(tell(token, "transfer", [PLAIN, 77n], fees));
-show("an event as it comes", (await seen).map(({ eventName, args }) => [eventName, args]));
-show("a block as it comes", typeof (await turned));
+const socket = createPublicClient({ chain, transport: webSocket(url.replace("http", "ws"), { keepAlive: false, reconnect: false }) });
+const unwatch = [];
+const once = (watch) => new Promise((resolve, onError) => unwatch.push(watch(resolve, onError)));
+const transfers = { ...token, eventName: "Transfer", args: { receiver: PLAIN } };
+const seen = [client, socket].map((by) => once((onLogs, onError) => by.watchContractEvent({ ...transfers, onLogs, onError })));
+const heads = [client, socket].map((by) => once((onBlockNumber, onError) => by.watchBlockNumber({ onBlockNumber, onError })));
+const waits = [client, socket].map((by) => once((onTransactions, onError) => by.watchPendingTransactions({ onTransactions, onError })));
+show("calls over the socket", [await socket.getTransactionCount({ address: account.address }), await socket.getChainId()]);
+await pause(300); // all of them are in place by then
+const [last] = await mined(tell(token, "transfer", [PLAIN, 77n], fees));
+show("an event as it comes", (await Promise.all(seen)).map((logs) => logs.map(({ eventName, args }) => [eventName, args])));
+show("a block as it comes", (await Promise.all(heads)).map((head) => typeof head));
+show("a transaction as it comes", (await Promise.all(waits)).map((hashes) => hashes.includes(last.transactionHash)));
 for (const stop of unwatch) stop();
+(await socket.transport.getRpcClient()).close();

@@ -123,7 +123,7 @@ def test_replacement_pays_a_tenth_more_in_both_fees() -> None:
         ({"gas_limit": 30_000_001}, "exceeds block gas limit"),
         ({"flaw": "intrinsic gas too low: gas 21000, minimum needed 21016"}, "intrinsic gas too low"),
         ({"max_priority_fee_per_gas": 11 * GWEI}, "max priority fee per gas higher than max fee per gas"),
-        ({"chain_id": 2}, "invalid chain id for signer: have 2 want 1"),
+        ({"chain_id": 2}, "invalid sender: invalid chain id for signer: have 2 want 1"),
         ({"size": (128 << 10) + 1}, "oversized data"),
         ({"nonce": 2**64 - 1}, "nonce has max value"),
     ],

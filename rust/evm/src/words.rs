@@ -4,7 +4,8 @@
 //! `core/error.go` for what does. Deviations: an RLP error names the transaction's type but not the field, where geth names the
 //! Go type of both; fees are below 2^128, since nobody holds as much ether.
 
-use alloy_consensus::Transaction;
+use alloy_consensus::transaction::RlpEcdsaDecodableTx;
+use alloy_consensus::{Transaction, TxLegacy};
 use alloy_eips::eip2718::Eip2718Error;
 use alloy_rlp::{Error, Header};
 
@@ -28,10 +29,17 @@ pub fn undecodable(raw: &[u8], error: &Eip2718Error) -> String {
         Some(4) => "types.SetCodeTx",
         Some(_) => return "transaction type not supported".into(),
     };
-    let Eip2718Error::RlpError(error) = error else {
-        return "transaction type not supported".into();
+    let legacy = raw[0] >= 0x80;
+    let error = match error {
+        Eip2718Error::RlpError(error) => *error,
+        // The decoder of all types does not say what is wrong with one that has none.
+        _ if legacy => match TxLegacy::rlp_decode_signed(&mut &*raw) {
+            Err(error) => error,
+            Ok(_) => return NOT_CANONICAL.into(),
+        },
+        _ => return "transaction type not supported".into(),
     };
-    let mut payload = if raw[0] < 0x80 { &raw[1..] } else { raw };
+    let mut payload = if legacy { raw } else { &raw[1..] };
     let outer = Header::decode(&mut payload);
     match outer {
         Ok(header) if !header.list => return format!("rlp: expected input list for {name}"),
