@@ -27,7 +27,7 @@ class CastError(Exception):
 async def cast_program(url: str, secret: bytes) -> list[dict[str, Any]]:
     """The steps and what came of each, as the JavaScript programs print them."""
     program = _Program(url, secret)
-    for part in (program.deploy_both, program.trade, program.read, program.fail, program.replace, program.wait):
+    for part in (program.deploy_both, program.trade, program.read, program.fail, program.replace, program.wait, program.follow):
         await part()
     return program.printed
 
@@ -200,3 +200,23 @@ class _Program:
         raw = await cast("mktx", "--rpc-url", self.url, "--private-key", self.secret, PLAIN, *make)
         self.show("signed apart", raw)
         self.show("published", json.loads(await self.ask("publish", raw))["status"])
+
+    async def follow(self) -> None:
+        event = "Transfer(address indexed,address indexed,uint256)"
+        socket = self.url.replace("http", "ws")
+        process = await asyncio.create_subprocess_exec(
+            *(str(CAST), "logs", "--subscribe", "--rpc-url", socket, "--address", self.token, event, "--json"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert process.stdout is not None
+        try:
+            first = asyncio.ensure_future(process.stdout.readline())
+            async with asyncio.timeout(30):
+                while not first.done():  # it does not say when it listens
+                    await self.send(self.token, "transfer(address,uint256)", PLAIN, "77", *FEES)
+                    await asyncio.wait([first], timeout=0.3)
+            self.show("an event as it comes", json.loads(await first)["data"])
+        finally:
+            process.kill()
+            await process.wait()

@@ -41,12 +41,17 @@ class Served:
 
     runner: asyncio.Runner
     methods: Methods
+    plain: Methods
+    """The same without what answers some requests the short way."""
     values: dict[str, st.SearchStrategy[Any]]
 
     def answer(self, body: bytes) -> Any:
+        return self.answer_by(self.methods, body)
+
+    def answer_by(self, methods: Methods, body: bytes) -> Any:
         async def asked() -> bytes | None:
             async with asyncio.timeout(60):
-                return await answer(self.methods, body, LIMITS)
+                return await answer(methods, body, LIMITS)
 
         reply = self.runner.run(asked())
         return None if reply is None else json.loads(reply)
@@ -94,7 +99,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         opened = sequencing(tmp_path_factory.mktemp("chain"))
         methods, values = runner.run(opened.__aenter__())
         try:
-            yield Served(runner, methods, values)
+            plain = Methods().include(methods)
+            plain.lane = None
+            yield Served(runner, methods, plain, values)
         finally:
             runner.run(opened.__aexit__(None, None, None))
 
@@ -123,6 +130,79 @@ def test_every_method_answers_what_is_almost_right(served: Served, data: st.Data
             check(reply, number)
         except AssertionError as error:
             raise AssertionError(f"{json.dumps(call)[:3_000]} -> {json.dumps(reply)[:1_000]}") from error
+
+
+TEXTS = [
+    "",
+    " ",
+    "\\n",
+    "\\u0030",
+    "\\/",
+    "\ufeff",
+    "0",
+    "1.0",
+    "1e2",
+    "-1",
+    "null",
+    "true",
+    '"',
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    "\x00",
+    "\\ud800",
+]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@given(data=st.data())
+def test_the_short_way_answers_as_the_long_one(served: Served, data: st.DataObject) -> None:
+    """Requests of one kind have a parser of their own: it has to say what the general one says, or leave it to that."""
+    name = data.draw(st.sampled_from(["eth_getTransactionReceipt", "eth_sendRawTransaction"]))
+    kind = (
+        served.values["hash"]
+        if name == "eth_getTransactionReceipt"
+        else st.sampled_from(["0x02c0", "0x05", "0x", "0x00", "0xc0"])
+    )
+    ids = st.one_of(st.sampled_from([1, None, "a", -1, 2**63, 2**64 - 1, 0.5, True, [], {}, "\u2028", 'q"']), st.integers(0, 9))
+    calls = [
+        {"jsonrpc": "2.0", "id": data.draw(ids), "method": name, "params": [data.draw(kind)]}
+        for _ in range(data.draw(st.integers(1, 3)))
+    ]
+    text = json.dumps(calls if data.draw(st.booleans()) else calls[0], ensure_ascii=data.draw(st.booleans()))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text = text[:at] + data.draw(st.sampled_from(TEXTS)) + text[at + data.draw(st.integers(0, 2)) :]
+    body = text.encode()
+    short, long_way = (served.answer_by(methods, body) for methods in (served.methods, served.plain))
+    assert short == long_way
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"[" * 100_000, codes.PARSE_ERROR),
+        (b'{"a":' * 100_000, codes.PARSE_ERROR),
+        (b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":' + b"[" * 500 + b"]" * 500 + b"}", codes.INVALID_PARAMS),
+        (b'{"jsonrpc":"2.0","id":1e400,"method":"eth_chainId"}', None),
+        (b'{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":[' + b"9" * 5_000 + b"]}", None),
+        (b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","method":"eth_getBalance"}', codes.INVALID_PARAMS),
+        (b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}', codes.PARSE_ERROR),
+        ('{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}'.encode("utf-16"), codes.PARSE_ERROR),
+        (b'{"jsonrpc":"2.0","id":1,"method":"eth_\\ud800"}', None),
+        (b'{"jsonrpc":"2.0","id":1,"method":"' + b"a" * 1_000_000 + b'"}', codes.METHOD_NOT_FOUND),
+        (b'{"jsonrpc":"2.0","id":"' + b"a" * 100_000 + b'","method":"eth_chainId"}', None),
+        (b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":{"":1}}', codes.INVALID_PARAMS),
+    ],
+)
+def test_json_that_is_made_to_hurt(served: Served, body: bytes, code: int | None) -> None:
+    reply = served.answer(body)
+    check(reply, reply["id"])
+    if code is not None:
+        assert reply["error"]["code"] == code
 
 
 def test_the_table_knows_what_is_served(served: Served) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from web3 import AsyncHTTPProvider, AsyncWeb3
+from web3 import AsyncHTTPProvider, AsyncWeb3, WebSocketProvider
 from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3RPCError
 from web3.middleware import SignAndSendRawMiddlewareBuilder
 
@@ -27,7 +27,7 @@ async def web3_program(url: str, secret: bytes) -> list[dict[str, Any]]:
     web3.middleware_onion.inject(SignAndSendRawMiddlewareBuilder.build(account), layer=0)
     web3.eth.default_account = account.address
     try:
-        return await _Program(web3, account).run()
+        return await _Program(web3, account, url).run()
     finally:
         await web3.provider.disconnect()
 
@@ -44,8 +44,8 @@ def plain(value: Any) -> Any:
 
 
 class _Program:
-    def __init__(self, web3: AsyncWeb3[Any], account: LocalAccount) -> None:
-        self.web3, self.eth, self.account = web3, web3.eth, account
+    def __init__(self, web3: AsyncWeb3[Any], account: LocalAccount, url: str) -> None:
+        self.web3, self.eth, self.account, self.url = web3, web3.eth, account, url
         self.printed: list[dict[str, Any]] = []
 
     def show(self, step: str, value: Any) -> None:
@@ -214,6 +214,27 @@ class _Program:
         raw = self.account.sign_transaction(fields).raw_transaction
         self.show("sent and waited", await self.by_name("eth_sendRawTransactionSync", "0x" + raw.hex()))
         start = await self.eth.block_number
-        await self.receipt(await self.token.functions.transfer(PLAIN, 77).transact(FEES))
+        by_filter = await self.token.events.Transfer.create_filter(from_block="latest", argument_filters={"receiver": PLAIN})
+        blocks = await self.eth.filter("latest")
+        url = self.url.replace("http", "ws")
+        async with AsyncWeb3(WebSocketProvider(url)) as socket:
+            logs = {"address": self.token.address, "topics": [self.token.events.Transfer().topic]}
+            topics = {await socket.eth.subscribe("newHeads"): "head", await socket.eth.subscribe("logs", logs): "log"}  # type: ignore[arg-type]
+            topics[await socket.eth.subscribe("newPendingTransactions")] = "waits"
+            self.show(
+                "calls over the socket", [await socket.eth.chain_id, await socket.eth.get_transaction_count(self.account.address)]
+            )
+            sent = await self.receipt(await self.token.functions.transfer(PLAIN, 77).transact(FEES))
+            told: dict[str, Any] = {}
+            async for message in socket.socket.process_subscriptions():
+                told.setdefault(topics[message["subscription"]], message["result"])
+                if len(told) == len(topics):
+                    break
+            event = self.token.events.Transfer().process_log(told["log"])
+            self.show("an event as it comes", [event["args"], told["head"]["number"] > start])
+            self.show("a transaction as it comes", told["waits"] == sent["transactionHash"])
+            self.show("unsubscribed", [await socket.eth.unsubscribe(name) for name in topics])
+        self.show("an event by filter", [found["args"] for found in await by_filter.get_new_entries()])
+        self.show("blocks by filter", sent["blockHash"] in await blocks.get_new_entries())
         found = await self.token.events.Transfer().get_logs(from_block=start + 1)
         self.show("an event", [event["args"] for event in found])
