@@ -211,12 +211,12 @@ class _Program:
         )
         assert process.stdout is not None
         try:
-            first = asyncio.ensure_future(process.stdout.readline())
+            first = asyncio.ensure_future(process.stdout.readuntil(b"}"))  # an array that does not end
             async with asyncio.timeout(30):
                 while not first.done():  # it does not say when it listens
                     await self.send(self.token, "transfer(address,uint256)", PLAIN, "77", *FEES)
                     await asyncio.wait([first], timeout=0.3)
-            self.show("an event as it comes", json.loads(await first)["data"])
+            self.show("an event as it comes", json.loads((await first).lstrip(b"["))["data"])
         finally:
             process.kill()
             await process.wait()
