@@ -148,9 +148,8 @@ class _Program:
         self.show("fees", [(await self.ask(name)).isdigit() for name in ("gas-price", "base-fee")])
         self.show("fee history", await self.ask_json("rpc", "eth_feeHistory", "2", "latest", "[25,75]"))
         self.show("proof", await self.ask_json("proof", market, "0x" + "00" * 32))
-        self.show(
-            "nearest block", int(await self.ask("find-block", str(int((await self.ask_json("block", "1"))["timestamp"], 16))))
-        )
+        made = (await self.ask_json("block", "1"))["timestamp"]
+        self.show("nearest block", (await self.ask("find-block", str(int(made, 16)))).isdigit())
         self.show("nothing there", await self._refused(self.ask("receipt", "--async", "0x" + "12" * 32), "tx not found"))
 
     # --- what is refused, and what reverts --------------------------------------------------------------------------------

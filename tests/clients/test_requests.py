@@ -167,7 +167,9 @@ def test_the_short_way_answers_as_the_long_one(served: Served, data: st.DataObje
         if name == "eth_getTransactionReceipt"
         else st.sampled_from(["0x02c0", "0x05", "0x", "0x00", "0xc0"])
     )
-    ids = st.one_of(st.sampled_from([1, None, "a", -1, 2**63, 2**64 - 1, 0.5, True, [], {}, "\u2028", 'q"']), st.integers(0, 9))
+    ids: st.SearchStrategy[Any] = st.one_of(
+        st.sampled_from([1, None, "a", -1, 2**63, 2**64 - 1, 0.5, True, [], {}, "\u2028", 'q"']), st.integers(0, 9)
+    )
     calls = [
         {"jsonrpc": "2.0", "id": data.draw(ids), "method": name, "params": [data.draw(kind)]}
         for _ in range(data.draw(st.integers(1, 3)))

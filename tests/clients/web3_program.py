@@ -219,7 +219,7 @@ class _Program:
         url = self.url.replace("http", "ws")
         async with AsyncWeb3(WebSocketProvider(url)) as socket:
             logs = {"address": self.token.address, "topics": [self.token.events.Transfer().topic]}
-            topics = {await socket.eth.subscribe("newHeads"): "head", await socket.eth.subscribe("logs", logs): "log"}  # type: ignore[arg-type]
+            topics = {await socket.eth.subscribe("newHeads"): "head", await socket.eth.subscribe("logs", logs): "log"}
             topics[await socket.eth.subscribe("newPendingTransactions")] = "waits"
             self.show(
                 "calls over the socket", [await socket.eth.chain_id, await socket.eth.get_transaction_count(self.account.address)]

@@ -48,7 +48,8 @@ def test_init_code_over_the_limit() -> None:
 
 
 def test_a_delegation_without_authorizations() -> None:
-    assert decoded(100_000, type="0x4", to=TO, authorizationList=[]).flaw == "set code tx must have at least one authorization tuple"
+    flaw = decoded(100_000, type="0x4", to=TO, authorizationList=[]).flaw
+    assert flaw == "set code tx must have at least one authorization tuple"
 
 
 HASHES = ["0x01" + f"{n:02x}" * 31 for n in (1, 2, 3)]
