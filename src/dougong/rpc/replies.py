@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import orjson
@@ -53,8 +53,17 @@ class Reply(Response):
     """Counted while it is on its way, and cut off when that takes longer than `seconds`. It goes in pieces: uvicorn takes a whole
     one at once, and keeps it for whoever never reads it."""
 
-    def __init__(self, body: bytes, replies: Replies, client: Client, seconds: float) -> None:
-        super().__init__(body, media_type="application/json")
+    def __init__(
+        self,
+        body: bytes,
+        replies: Replies,
+        client: Client,
+        seconds: float,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(body, status, headers, media_type="application/json")
         self._replies = replies
         self._client = client
         self._seconds = seconds

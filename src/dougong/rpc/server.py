@@ -31,11 +31,12 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from dougong.errors import ConfigError, DougongError
+from dougong.errors import ConfigError, DougongError, Unavailable
 from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
 from dougong.rpc.errors import RpcError
 from dougong.rpc.listening import Listening, json_response, listen, read_body, refusal, serve
 from dougong.rpc.protocol import Limits, Methods, Observer, answer
+from dougong.rpc.relaying import Relay
 from dougong.rpc.replies import Replies, Reply
 from dougong.rpc.sessions import RpcSession, SocketLimits, Unread
 from dougong.rpc.throttle import Client, ClientLimits, Throttle, TooMany, address_of
@@ -79,6 +80,7 @@ class RpcServer(Listening):
         self._unread = Unread()
         self._registry = registry or CollectorRegistry()
         self._chains: dict[str, tuple[Methods, Health]] = {}
+        self._relays: dict[str, Relay] = {}
         self._calls = Counter(
             "dougong_rpc_calls", "JSON-RPC calls answered", ("chain", "method", "outcome"), registry=self._registry
         )
@@ -142,6 +144,15 @@ class RpcServer(Listening):
             raise ConfigError(f"two chains are called {chain}", remedy="give one of them another name")
         self._chains[chain] = (methods, health)
 
+    def relay(self, chain: str, relay: Relay) -> None:
+        """Shows at `/chain` what another process serves. Raises as `mount` does."""
+
+        async def away() -> Mapping[str, object]:
+            raise Unavailable(f"{chain} is being started")
+
+        self.mount(chain, Methods(), away)
+        self._relays[chain] = relay
+
     def unmount(self, chain: str) -> None:
         self._chains.pop(chain, None)
 
@@ -162,6 +173,8 @@ class RpcServer(Listening):
         found = self._chains.get(name)
         if found is None:
             return self._no_chain(name)
+        if name in self._relays:
+            return await self._relayed(self._relays[name], request, b"", self._client(request))
         try:
             return json_response(200, {"chain": name, "healthy": True, **await found[1]()})
         except DougongError as error:
@@ -197,14 +210,27 @@ class RpcServer(Listening):
         if body is None:
             return refusal(413, RpcError(INVALID_REQUEST, f"the body is over {self._limits.request_bytes} bytes"))
 
+        if name in self._relays:
+            return await self._relayed(self._relays[name], request, body, client)
         reply = await answer(methods, body, self._limits, self._observer(name), client)
         return Response(status_code=204) if reply is None else Reply(reply, self._replies, client, REPLY_SECONDS)
+
+    async def _relayed(self, relay: Relay, request: Request, body: bytes, client: Client) -> Response:
+        try:
+            status, headers, reply = await relay.ask(request.method, body, self._address(request))
+        except RpcError as error:
+            return refusal(503, error, retry_after=1)
+        return Reply(reply, self._replies, client, REPLY_SECONDS, status=status, headers=headers)
 
     async def _connect(self, websocket: WebSocket) -> None:
         name = websocket.path_params["chain"]
         found = self._chains.get(name)
         if found is None:
             await websocket.send_denial_response(self._no_chain(name))
+            return
+        if name in self._relays:
+            elsewhere = RpcError(INVALID_REQUEST, f"{name} has its WebSockets at {self._relays[name].url or 'its process'}")
+            await websocket.send_denial_response(refusal(421, elsewhere))
             return
         origin = websocket.headers.get("origin")
         if origin is not None and not self._origins & {"*", origin}:
@@ -236,9 +262,12 @@ class RpcServer(Listening):
             self._connections -= 1
 
     def _client(self, source: HTTPConnection) -> Client:
+        return self._throttle.client(self._address(source))
+
+    def _address(self, source: HTTPConnection) -> str:
         peer = "" if source.client is None else source.client.host
         forwarded = ",".join(source.headers.getlist("x-forwarded-for"))  # some proxies add a header, others to the header
-        return self._throttle.client(address_of(peer, forwarded, self._proxies))
+        return address_of(peer, forwarded, self._proxies)
 
     def _observer(self, name: str) -> Observer:
         def observe(method: str, outcome: str, seconds: float, count: int = 1) -> None:

@@ -247,6 +247,7 @@ class RollupConfig(Table):
     fees: FeesConfig = FeesConfig()
     sequencer: Literal["run", "follow"] = "run"
     sequencer_url: Annotated[str, AfterValidator(_url)] | None = None
+    process: bool = False
     challenge_window_s: Seconds | None = None
     force_delay_s: Seconds | None = None
     sequencer_timeout_s: Seconds | None = None

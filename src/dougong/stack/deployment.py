@@ -82,6 +82,13 @@ class Deployment:
         """Whether it is registered already."""
         return name in self._record["rollups"]
 
+    def known_attestations(self, availability: str) -> bytes:
+        """The contract that is deployed already. Raises `NotFound`."""
+        known = self._record["contracts"].get(f"attestations.{availability}")
+        if known is None:
+            raise NotFound(f"no attestations of {availability} are deployed", remedy="the stack's own process deploys them")
+        return bytes.fromhex(known)
+
     def knows_settlement(self) -> bool:
         """Whether the settlement contract is deployed already."""
         return "settlement" in self._record["contracts"]

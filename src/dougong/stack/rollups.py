@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -50,9 +51,15 @@ from dougong.stack.trust import RollupTrust
 from dougong.store import Store
 from dougong.types import Namespace
 
-__all__ = ["OpenRollup", "open_rollup"]
+__all__ = ["Books", "OpenRollup", "evm_genesis", "open_rollup", "register"]
 
 SETTLEMENT_POLL_S = 0.4
+
+
+class Books(Protocol):
+    """What a rollup earns and costs (`Ledger`)."""
+
+    def facts(self) -> dict[str, object]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class OpenRollup:
     """What the stack tells of a rollup that is up: what a node must know to check it, and what it earns and costs."""
 
     trust: RollupTrust
-    ledger: Ledger
+    ledger: Books
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +151,14 @@ async def open_rollup(
     return OpenRollup(trust, services.ledger)
 
 
+def evm_genesis(context: Context, name: str) -> str:
+    """The EVM's part of a rollup's document."""
+    return json.dumps(json.loads(context.documents.rollup[name])["evm"])
+
+
 async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncExitStack) -> _Ground:
     home = context.disk.home("rollup", name)
-    genesis = json.dumps(json.loads(context.documents.rollup[name])["evm"])
-    evm = await in_thread(Evm, str(home / "evm"), genesis)
+    evm = await in_thread(Evm, str(home / "evm"), evm_genesis(context, name))
     opened.push_async_callback(in_thread, evm.close)
     journal = await Journal.open(home / "journal")
     opened.callback(journal.close)
@@ -178,33 +189,40 @@ def _fee_recipient(genesis: str) -> bytes:
 
 
 async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack) -> Place:
-    context, config, name = ground.context, ground.config, ground.name
+    rollup_id = await register(ground.context, ground.name, ground.layer, base, ground.evm.genesis_hash, shared)
+    client = base.client(ground.context, f"sequencer.{ground.name}", observe=ground.ledger.observe)
+    if (await client.rollup(rollup_id)).genesis_state != ground.evm.genesis_hash:
+        raise StoreCorrupt(
+            f"rollup {rollup_id} on {base.name} was registered with another genesis than {ground.name}'s",
+            remedy="restore data_dir/deployment, or start anew with another data_dir",
+        )
+    return Place(base, client, rollup_id)
+
+
+async def register(
+    context: Context, name: str, layer: Layer, base: SettlementChain, genesis_state: bytes, shared: AsyncExitStack
+) -> int:
+    """The rollup's id on its settlement chain, where it is registered if need be, with its contracts."""
+    config = context.config.rollup[name]
     if config.follows and not base.deployment.knows_rollup(name):
         raise ConfigError(
             f'[rollup.{name}] has sequencer = "follow", but this data_dir does not know it on {base.name}',
             remedy="copy keys, genesis and deployment from the data_dir of the stack that sequences it",
         )
-    attestations = await ground.layer.attestations_on(base, shared)
+    attestations = await layer.attestations_on(base, shared)
     proposer = context.keys.account(f"proposer.{name}").address
     registration = Registration(
-        namespace=ground.namespace,
+        namespace=Namespace.user(name.encode()),
         attestations=attestations,
-        da_id=ground.layer.da_id,
+        da_id=layer.da_id,
         sequencer=context.keys.account(f"sequencer.{name}").address,
         verifier=await base.deployment.verifier(name, proposer, config.window),
-        genesis_state=ground.evm.genesis_hash,
+        genesis_state=genesis_state,
         spec_version=SPEC_VERSION,
         force_delay=config.force_delay,
         sequencer_timeout=config.sequencer_timeout,
     )
-    rollup_id = await base.deployment.rollup(name, registration)
-    client = base.client(context, f"sequencer.{name}", observe=ground.ledger.observe)
-    if (await client.rollup(rollup_id)).genesis_state != ground.evm.genesis_hash:
-        raise StoreCorrupt(
-            f"rollup {rollup_id} on {base.name} was registered with another genesis than {name}'s",
-            remedy="restore data_dir/deployment, or start anew with another data_dir",
-        )
-    return Place(base, client, rollup_id)
+    return await base.deployment.rollup(name, registration)
 
 
 async def _compose(ground: _Ground, settled: Place | None, opened: AsyncExitStack) -> _Services:

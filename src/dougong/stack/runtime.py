@@ -39,6 +39,7 @@ from dougong.stack.keys import Keyring
 from dougong.stack.layers import Layer
 from dougong.stack.metrics import Metrics
 from dougong.stack.parts import SquareParts
+from dougong.stack.processes import Processes, RollupProcess
 from dougong.stack.rollups import OpenRollup, open_rollup
 from dougong.stack.settlements import SettlementChain, open_settlement, start_settlement
 from dougong.stack.squares import Square, open_square
@@ -63,6 +64,7 @@ class Stack:
         self._urls: dict[str, str] = {}
         self._settlements: dict[str, SettlementChain] = {}
         self._rollups: dict[str, OpenRollup] = {}
+        self._processes = Processes(self.context)
         self._begun: set[str] = set()
         self._said: dict[tuple[str, str], str] = {}
 
@@ -77,6 +79,10 @@ class Stack:
         if not isinstance(layer, Square):
             raise NotFound(f"no DA chain {name} runs in this process")
         return layer
+
+    def process(self, name: str) -> RollupProcess:
+        """Of a rollup that has one of its own. Raises `NotFound`."""
+        return self._processes.process(name)
 
     async def opened(self) -> None:
         """Returns once every chain that can be opened is up or has met an error (and may be trying again); `trust.json` is then
@@ -102,7 +108,7 @@ class Stack:
                 "error": s.error,
                 "remedy": s.remedy,
             }
-            for s in self.context.supervisor.status()
+            for s in (*self.context.supervisor.status(), *self._processes.services())
         ]
         documents = {name: raw.decode() for name, raw in self.context.documents.rollup.items()}
         squares = {name: layer for name, layer in self._layers.items() if isinstance(layer, Square)}
@@ -171,6 +177,10 @@ class Stack:
         config = self.context.config.rollup[name]
         base = None if config.settlement is None else self._settlements[config.settlement]
         layer = self._layers[config.availability]
+        if config.process:
+            assert isinstance(layer, Square), "reading.check sees to it"
+            self._rollups[name] = await self._processes.open(name, layer, base, self._closing)
+            return
         self._rollups[name] = await open_rollup(self.context, name, layer, base, self._closing)
 
     # --- telling ----------------------------------------------------------------------------------------------------

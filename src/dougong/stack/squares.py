@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -47,7 +48,7 @@ from dougong.store import Store
 from dougong.types import Attestor as AttestorKey
 from dougong.types import Namespace
 
-__all__ = ["AttestedSquare", "Square", "open_square", "token_role"]
+__all__ = ["AttestedSquare", "Square", "blob_room", "open_square", "token_role"]
 
 SHARE_ROOM = 450  # bytes of a blob that a share surely holds
 MAX_BLOB_BYTES = 1_500_000
@@ -58,6 +59,13 @@ ROLE_UTIA = 10**12  # a million TIA
 ATTEST_EVERY_S = 30.0  # where nobody waits; a batcher that waits is served at once
 
 
+class Waits(Protocol):
+    """Who may wait for an attestation: 0, or a height."""
+
+    @property
+    def waiting_for(self) -> int: ...
+
+
 @dataclass(slots=True)
 class AttestedSquare:
     """A DA chain's data roots on one settlement chain. `wanted` are those who may wait for a height, `bearers` those who share
@@ -65,7 +73,7 @@ class AttestedSquare:
 
     attestations: AttestationsClient
     history: DataRootHistory
-    wanted: list[SettledFix] = field(default_factory=list)
+    wanted: list[Waits] = field(default_factory=list)
     bearers: list[Bear] = field(default_factory=list)
 
     def height_wanted(self) -> int:
@@ -133,7 +141,7 @@ class Square:
     @property
     def max_blob_bytes(self) -> int:
         """A blob that fits well into a square, other rollups' beside it."""
-        return min(MAX_BLOB_BYTES, self._width * self._width * SHARE_ROOM * 3 // 4)
+        return blob_room(self._width)
 
     def signer(self, role: str) -> bytes:
         return self.client(role).address
@@ -213,6 +221,11 @@ class Square:
         )
         context.supervisor.add(self.name, f"relayer to {settlement.name}", relayer.run)
         return attested
+
+
+def blob_room(width: int) -> int:
+    """The most bytes of a blob that fits well into a square so wide, other rollups' beside it."""
+    return min(MAX_BLOB_BYTES, width * width * SHARE_ROOM * 3 // 4)
 
 
 async def open_square(context: Context, name: str, config: SquareAvailability, closing: AsyncExitStack) -> Square:

@@ -1,0 +1,112 @@
+"""The other end of `stack/processes.py`: one rollup of a stack, alone in its process.
+
+    await host(start, lines, say, log)
+
+It opens the rollup as the stack would (`stack/rollups.py`), with its DA chain and its settlement behind the stack's own server,
+and serves it at a port of its own on this machine, which the stack's server relays to. It ends when `lines` end: then whoever
+started it is gone or wants it to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import orjson
+import structlog
+
+from dougong.rpc.server import RpcServer
+from dougong.rpc.throttle import ClientLimits
+from dougong.services.supervisor import Supervisor
+from dougong.stack.config import EmbeddedSettlement, StackConfig
+from dougong.stack.context import Context
+from dougong.stack.disk import Disk
+from dougong.stack.genesis import settle_genesis
+from dougong.stack.keys import Keyring
+from dougong.stack.metrics import Metrics
+from dougong.stack.rollups import OpenRollup, open_rollup
+from dougong.stack.settlements import open_settlement
+from dougong.stack.square_elsewhere import SquareElsewhere, open_square_elsewhere
+
+__all__ = ["host"]
+
+HERE = "127.0.0.1"
+TELL_S = 0.1
+Say = Callable[[dict[str, object]], None]
+
+
+async def host(
+    start: dict[str, Any], lines: AsyncIterator[dict[str, Any]], say: Say, log: structlog.typing.FilteringBoundLogger
+) -> None:
+    """Raises what keeps the rollup from running."""
+    config = StackConfig.model_validate(orjson.loads(start["config"]))
+    name, api = start["rollup"], start["api"]
+    disk, metrics = Disk(config.data_dir), Metrics()
+    keys = Keyring.open(disk.keys, dev=config.dev)
+    limits = config.api
+    clients = ClientLimits(
+        bytes_per_s=limits.client_mib_per_s << 20,
+        burst_bytes=limits.client_burst_mib << 20,
+        calls=limits.client_calls,
+        requests=limits.client_requests,
+    )
+    server = RpcServer.bind(HERE, 0, registry=metrics.registry, clients=clients, proxies=(HERE,))
+    supervisor = Supervisor(log=log, registry=metrics.registry)
+    documents = settle_genesis(config, disk, keys)
+    context = Context(config, disk, keys, documents, server, supervisor, metrics, lambda event: None, log)
+    async with AsyncExitStack() as closing:
+        layer, opened = await _open(context, name, api, closing)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(server.run()),
+                group.create_task(supervisor.run()),
+                group.create_task(_tell(context, name, layer, opened, say)),
+            ]
+            chain_id = config.chain_id(name)
+            say({"up": {"url": server.url(name), "trust": opened.trust.model_dump(), "chain_id": chain_id}})
+            try:
+                async for line in lines:
+                    if "bear" in line and layer.bear is not None:
+                        layer.bear(int(line["bear"]))
+            finally:
+                for task in tasks:
+                    task.cancel()
+                    await asyncio.wait([task])
+
+
+async def _open(context: Context, name: str, api: str, closing: AsyncExitStack) -> tuple[SquareElsewhere, OpenRollup]:
+    rollup = context.config.rollup[name]
+    home = context.disk.home("rollup", name, "square")
+    layer = await open_square_elsewhere(context, rollup.availability, api, f"sequencer.{name}", home, closing)
+    base = None
+    if rollup.settlement is not None:
+        chain = context.config.settlement[rollup.settlement]
+        url = f"{api}/{rollup.settlement}" if isinstance(chain, EmbeddedSettlement) else chain.url
+        base = await open_settlement(context, rollup.settlement, url, closing)
+    return layer, await open_rollup(context, name, layer, base, closing)
+
+
+async def _tell(context: Context, name: str, layer: SquareElsewhere, opened: OpenRollup, say: Say) -> None:
+    """Says how things stand whenever it has changed."""
+    last: dict[str, object] = {}
+    while True:
+        failure = context.supervisor.failure(name)
+        if failure is not None:
+            raise failure
+        services = [
+            {"service": s.name, "state": s.state.value, "restarts": s.restarts, "error": s.error, "remedy": s.remedy}
+            for s in context.supervisor.status()
+        ]
+        floor = 0 if layer.floor is None else await layer.floor()
+        state: dict[str, object] = {
+            "wanted": layer.wanted,
+            "floor": floor,
+            "services": services,
+            "fees": opened.ledger.facts(),
+        }
+        if state != last:
+            say({"state": state})
+            last = state
+        await asyncio.sleep(TELL_S)
