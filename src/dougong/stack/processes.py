@@ -155,11 +155,21 @@ class RollupProcess:
         child.stdin.close()
         try:
             async with asyncio.timeout(STOP_S):
-                await child.wait()
+                await _ended(child)
         except TimeoutError:
             with suppress(ProcessLookupError):
                 child.kill()
-            await child.wait()
+            await _ended(child)
+        with suppress(ConnectionError):
+            await child.stdin.wait_closed()
+
+
+async def _ended(child: asyncio.subprocess.Process) -> None:
+    """Reads what it still says: it must not wait for a reader."""
+    assert child.stdout is not None
+    while await child.stdout.read(1 << 16):
+        pass
+    await child.wait()
 
 
 class Processes:

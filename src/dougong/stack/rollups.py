@@ -158,7 +158,8 @@ def evm_genesis(context: Context, name: str) -> str:
 
 async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncExitStack) -> _Ground:
     home = context.disk.home("rollup", name)
-    evm = await in_thread(Evm, str(home / "evm"), evm_genesis(context, name))
+    genesis = evm_genesis(context, name)
+    evm = await in_thread(Evm, str(home / "evm"), genesis)
     opened.push_async_callback(in_thread, evm.close)
     journal = await Journal.open(home / "journal")
     opened.callback(journal.close)
