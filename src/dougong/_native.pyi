@@ -305,13 +305,17 @@ class Evm:
         """The block that created a contract and the successful transactions of it in which it takes part: (hash, sender,
         whether the transaction itself created it)."""
 
-    def call_json(self, request_json: str, number: int, gas_cap: int) -> tuple[bool, bytes, int]:
+    def call_json(
+        self, request_json: str, number: int, gas_cap: int, overrides_json: tuple[str, str] = ...
+    ) -> tuple[bool, bytes, int]:
         """(success, return or revert data, gas used) of an eth_call request at the state after block `number`. Without a
         fee in the request the base fee is zero. Raises `InvalidTransaction` for a call that cannot start, such as one
         that the sender cannot pay for, or that halts (out of gas, no such opcode), `InvalidInput` for fields that do not
-        parse."""
+        parse. `overrides_json`: of the state and of the block, as geth has them, each an object or null."""
 
-    def estimate_gas_json(self, request_json: str, number: int, gas_cap: int) -> tuple[bool, bytes, int]:
+    def estimate_gas_json(
+        self, request_json: str, number: int, gas_cap: int, overrides_json: tuple[str, str] = ...
+    ) -> tuple[bool, bytes, int]:
         """(True, b"", gas limit that suffices) or (False, revert data, gas used), found as geth finds it. Raises
         `InvalidTransaction` when no allowed limit suffices."""
 
@@ -342,6 +346,19 @@ class Evm:
     def raw_receipts(self, number: int) -> list[bytes]:
         """EIP-2718, as the receipts root holds them."""
 
+    def simulate_json(
+        self,
+        payload_json: str,
+        number: int,
+        *,
+        gas_cap: int,
+        seconds: float,
+        max_bytes: int,
+        cancellation: Cancellation,
+    ) -> tuple[int, bytes]:
+        """eth_simulateV1 on the state after block `number`: (0, the blocks as JSON) or (a JSON-RPC error's code, its message).
+        `gas_cap` holds for all calls together, `max_bytes` about bounds the result."""
+
     def proof_json(self, address: bytes, slots: Sequence[bytes], number: int) -> bytes:
         """EIP-1186. Slots of 32 bytes are shown as bytes in `key`, shorter ones as numbers."""
 
@@ -353,6 +370,12 @@ class Evm:
         comes of a block does not depend on it. `always`: even where it does not pay (for tests)."""
 
     def close(self) -> None: ...
+
+class Cancellation:
+    """Ends work that another thread does, soon: for `Evm.simulate_json`."""
+
+    def __init__(self) -> None: ...
+    def cancel(self) -> None: ...
 
 def verify_account_proof(state_root: bytes, address: bytes, proof: Sequence[bytes]) -> tuple[int, int, bytes, bytes] | None:
     """(nonce, balance, storage root, code hash), None for an absent account; raises `InvalidProof`."""

@@ -5,7 +5,7 @@
 
 use alloy_primitives::{Bytes, TxKind, U256};
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
-use revm::context::{CfgEnv, TxEnv};
+use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::either::Either;
 use revm::primitives::hardfork::SpecId;
 use revm::{Database, ExecuteEvm};
@@ -15,12 +15,15 @@ use crate::block::context_of;
 use crate::config::ChainConfig;
 use crate::error::{Error, Result};
 use crate::executor::BlockContext;
+use crate::overrides::{self, BlockOverrides, MovedPrecompiles, StateOverrides};
 use crate::sign::Fields;
 use crate::state::Overlay;
 use crate::store::Store;
 use crate::view::At;
 
 const TX_GAS: u64 = 21_000;
+/// A fee has at most this many, so that no sum of fees overflows.
+pub(crate) const MAX_FEE_BITS: usize = 96;
 const CALL_STIPEND: u64 = 2_300;
 /// A limit for one transaction from Osaka on (EIP-7825).
 const OSAKA_TX_GAS: u64 = 1 << 24;
@@ -37,28 +40,54 @@ pub struct Outcome {
     pub gas: u64,
 }
 
+/// A call, and what is to be different about the state and the block where it runs.
+pub struct Request {
+    fields: Value,
+    state: StateOverrides,
+    block: BlockOverrides,
+}
+
+impl Request {
+    /// `overrides_json` are those of the state and of the block, each an object or null.
+    pub fn parse(json: &str, overrides_json: (&str, &str)) -> Result<Self> {
+        let fields: Value = serde_json::from_str(json)
+            .map_err(|error| Error::Invalid(format!("the call is not JSON: {error}")))?;
+        if !fields.is_object() {
+            return Err(Error::Invalid("the call is not a JSON object".into()));
+        }
+        let (state, block) = overrides::parse_both(overrides_json.0, overrides_json.1)?;
+        Ok(Self {
+            fields,
+            state,
+            block,
+        })
+    }
+}
+
 /// A request, read, and where it runs.
 pub(crate) struct Call<'c> {
     pub(crate) context: BlockContext,
+    /// The context's block, as far as a context cannot say what is overridden.
+    block: BlockEnv,
+    pub(crate) precompiles: MovedPrecompiles,
     pub(crate) state: Overlay<At<'c>>,
     pub(crate) tx: TxEnv,
     pub(crate) gas: Option<u64>,
+    /// The gas limit of the block itself, whatever it is overridden with.
+    ceiling: u64,
 }
 
 impl<'c> Call<'c> {
     pub(crate) fn new(
         config: &ChainConfig,
         store: &'c Store,
-        request_json: &str,
+        request: &Request,
         number: u64,
     ) -> Result<Self> {
-        let request: Value = serde_json::from_str(request_json)
-            .map_err(|error| Error::Invalid(format!("the call is not JSON: {error}")))?;
-        if !request.is_object() {
-            return Err(Error::Invalid("the call is not a JSON object".into()));
-        }
-        let fields = Fields(&request);
+        let fields = Fields(&request.fields);
         let (record, at) = At::open(store, Some(number))?;
+        let mut header = record.sealed.header;
+        header.timestamp = request.block.time.unwrap_or(header.timestamp);
         let gas_price = fields.u128("gasPrice")?;
         let max_fee = fields.u128("maxFeePerGas")?;
         let priority_fee = fields.u128("maxPriorityFeePerGas")?;
@@ -68,6 +97,9 @@ impl<'c> Call<'c> {
             ));
         }
         let fee = gas_price.or(max_fee).or(priority_fee).unwrap_or_default();
+        if fee >> MAX_FEE_BITS != 0 {
+            return Err(Error::Invalid(format!("a fee is over {MAX_FEE_BITS} bits")));
+        }
         let authorizations = fields.authorizations()?;
         let access_list = fields.access_list()?;
         let tx_type = match (
@@ -97,20 +129,48 @@ impl<'c> Call<'c> {
             max_fee_per_blob_gas: 0,
             authorization_list: authorizations.into_iter().map(Either::Left).collect(),
         };
-        let mut context = context_of(config, &record.sealed.header);
+        let ceiling = header.gas_limit;
+        let mut context = context_of(config, &header);
+        let mut block = context.block_env();
+        request.block.apply(&mut block)?;
         if fee == 0 {
-            context.base_fee = 0;
+            block.basefee = 0;
         }
-        Ok(Self {
+        context.number = block.number.saturating_to();
+        context.beneficiary = block.beneficiary;
+        context.gas_limit = block.gas_limit;
+        context.base_fee = block.basefee;
+        context.difficulty = block.difficulty;
+        context.prev_randao = block.prevrandao.unwrap_or_default();
+        let mut call = Self {
+            block,
+            precompiles: MovedPrecompiles::new(context.spec),
             context,
             state: Overlay::new(at),
             tx,
             gas: fields.u64("gas")?,
-        })
+            ceiling,
+        };
+        request
+            .state
+            .apply(&mut call.state, &mut call.precompiles)?;
+        Ok(call)
+    }
+
+    /// Runs it on another state, where the overrides hold too.
+    pub(crate) fn move_to(&mut self, request: &Request, state: Overlay<At<'c>>) -> Result<()> {
+        self.state = state;
+        self.precompiles = MovedPrecompiles::new(self.context.spec);
+        request
+            .state
+            .apply(&mut self.state, &mut self.precompiles)?;
+        Ok(())
     }
 
     fn run(&mut self, gas: u64) -> Result<Result<ExecutionResult, InvalidTransaction>> {
-        let mut evm = self.context.evm(&mut self.state, unsigned);
+        let evm = self.context.evm(&mut self.state, unsigned);
+        let mut evm = evm.with_precompiles(self.precompiles.clone());
+        evm.ctx.block = self.block.clone();
         match evm.transact(TxEnv {
             gas_limit: gas,
             ..self.tx.clone()
@@ -139,7 +199,7 @@ impl<'c> Call<'c> {
         let mut gas = self
             .gas
             .filter(|gas| *gas >= TX_GAS)
-            .unwrap_or(self.context.gas_limit);
+            .unwrap_or(self.ceiling);
         if self.context.spec.is_enabled_in(SpecId::OSAKA) {
             gas = gas.min(OSAKA_TX_GAS);
         }
@@ -220,11 +280,11 @@ pub(crate) fn in_words(reason: &HaltReason) -> String {
 pub fn call(
     config: &ChainConfig,
     store: &Store,
-    request_json: &str,
+    request: &Request,
     number: u64,
     gas_cap: u64,
 ) -> Result<Outcome> {
-    let mut call = Call::new(config, store, request_json, number)?;
+    let mut call = Call::new(config, store, request, number)?;
     let gas = call.gas.unwrap_or(gas_cap).min(gas_cap);
     match call.run(gas)? {
         Ok(result) => outcome(result),
@@ -236,11 +296,11 @@ pub fn call(
 pub fn estimate_gas(
     config: &ChainConfig,
     store: &Store,
-    request_json: &str,
+    request: &Request,
     number: u64,
     gas_cap: u64,
 ) -> Result<Outcome> {
-    let mut call = Call::new(config, store, request_json, number)?;
+    let mut call = Call::new(config, store, request, number)?;
     let found = |gas| {
         Ok(Outcome {
             success: true,

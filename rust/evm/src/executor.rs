@@ -272,6 +272,23 @@ pub fn execute_block_by<R: StateReader>(
         evm.ctx.db_mut().credit(withdrawal.address, wei)?;
     }
 
+    outcome.requests = after_transactions(block, &mut evm)?;
+    Ok(outcome)
+}
+
+/// The state as a block leaves it: the system calls that come last, and what they ask of the consensus layer.
+pub fn close_block<R: StateReader>(
+    block: &BlockContext,
+    state: &mut Overlay<R>,
+) -> Result<Requests, R::Error> {
+    after_transactions(block, &mut block.evm(state, |_| {}))
+}
+
+fn after_transactions<R: StateReader>(
+    block: &BlockContext,
+    evm: &mut BlockEvm<'_, R>,
+) -> Result<Requests, R::Error> {
+    let mut requests = Requests::default();
     if block.spec.is_enabled_in(SpecId::PRAGUE) && block.number > 0 {
         for (kind, contract) in [
             (
@@ -283,13 +300,13 @@ pub fn execute_block_by<R: StateReader>(
                 eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
             ),
         ] {
-            let data = system_call(&mut evm, contract, Bytes::new())?;
+            let data = system_call(evm, contract, Bytes::new())?;
             if !data.is_empty() {
-                outcome.requests.push_request_with_type(kind, data);
+                requests.push_request_with_type(kind, data);
             }
         }
     }
-    Ok(outcome)
+    Ok(requests)
 }
 
 /// The state as a block's first transaction finds it: the system calls that come before.
@@ -302,7 +319,7 @@ pub fn open_block<R: StateReader>(
 
 fn before_transactions<R: StateReader>(
     block: &BlockContext,
-    evm: &mut MainnetEvm<MainnetContext<&mut Overlay<R>>>,
+    evm: &mut BlockEvm<'_, R>,
 ) -> Result<(), R::Error> {
     if block.spec.is_enabled_in(SpecId::CANCUN) && block.number > 0 {
         system_call(

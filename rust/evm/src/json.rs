@@ -25,7 +25,7 @@ pub(crate) fn to_bytes(value: &Value) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-fn object(value: impl serde::Serialize) -> Result<Map<String, Value>> {
+pub(crate) fn object(value: impl serde::Serialize) -> Result<Map<String, Value>> {
     match serde_json::to_value(value) {
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(Error::Corrupt(

@@ -12,6 +12,7 @@ use revm::primitives::KECCAK_EMPTY;
 use revm::state::{Account as EvmAccount, AccountInfo};
 
 mod base;
+mod overriding;
 
 pub use base::{Base, Fork};
 
@@ -271,16 +272,17 @@ impl<R: StateReader> Overlay<R> {
             let Some(before) = entry.before.take() else {
                 continue;
             };
+            let reset = before.reset && before.account.is_some();
             let mut storage: Vec<_> = before
                 .storage
                 .into_iter()
                 .filter_map(|(slot, old)| {
                     let new = entry.now.storage.get(&slot).copied().unwrap_or_default();
-                    (new != old).then_some((slot, old, new))
+                    // A storage that starts anew lacks what is as it was before.
+                    (new != old || reset && !new.is_zero()).then_some((slot, old, new))
                 })
                 .collect();
             storage.sort_unstable_by_key(|(slot, ..)| *slot);
-            let reset = before.reset && before.account.is_some();
             if before.account != entry.now.account || !storage.is_empty() || reset {
                 accounts.push(AccountChange {
                     address,

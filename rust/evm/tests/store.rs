@@ -402,13 +402,8 @@ fn calls_see_the_state_of_their_block_and_change_nothing() {
     let before = hash(&chain);
     let request = |fields: Value| {
         let call = |number| {
-            call::call(
-                &chain.config,
-                chain.store(),
-                &fields.to_string(),
-                number,
-                1_000_000,
-            )
+            let request = call::Request::parse(&fields.to_string(), ("null", "null"))?;
+            call::call(&chain.config, chain.store(), &request, number, 1_000_000)
         };
         (call(0), call(1))
     };
@@ -432,14 +427,10 @@ fn calls_see_the_state_of_their_block_and_change_nothing() {
     assert!(matches!(halt, Err(Error::InvalidTransaction(words)) if words.contains("opcode")));
     let (revert, _) = request(json!({"data": "0x60006000fd"}));
     assert!(!revert.unwrap().success);
-    let estimate = call::estimate_gas(
-        &chain.config,
-        chain.store(),
-        &json!({"from": actor.address, "to": register(), "data": format!("0x{:064x}{:064x}", 99, 1)}).to_string(),
-        1,
-        50_000_000,
-    )
-    .unwrap();
+    let fields = json!({"from": actor.address, "to": register(), "data": format!("0x{:064x}{:064x}", 99, 1)});
+    let fields = call::Request::parse(&fields.to_string(), ("null", "null")).unwrap();
+    let estimate =
+        call::estimate_gas(&chain.config, chain.store(), &fields, 1, 50_000_000).unwrap();
     let tx = actor.sign(json!({"nonce": 3, "to": register(), "gas": estimate.gas, "data": format!("0x{:064x}{:064x}", 99, 1)}));
     let built = chain
         .execute(300, std::slice::from_ref(&tx), false, Address::ZERO)

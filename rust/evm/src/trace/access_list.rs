@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::guard::{Guard, Guarded};
 use super::{Bounds, Clock};
-use crate::call::{Call, in_words, unsigned};
+use crate::call::{Call, Request, in_words, unsigned};
 use crate::config::ChainConfig;
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -43,7 +43,8 @@ pub fn access_list(
     bounds: &Bounds,
 ) -> Result<Vec<u8>> {
     let clock = Clock::start(bounds);
-    let mut call = Call::new(config, store, request_json, number)?;
+    let request = Request::parse(request_json, ("null", "null"))?;
+    let mut call = Call::new(config, store, &request, number)?;
     let gas_limit = call.gas.unwrap_or(gas_cap).min(gas_cap);
     if call.tx.authorization_list.len() as u64 > gas_limit / AUTHORIZATION_GAS {
         return Err(Error::InvalidTransaction(

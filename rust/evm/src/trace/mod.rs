@@ -29,7 +29,7 @@ use revm::{DatabaseCommit, InspectEvm, Inspector};
 use std::time::{Duration, Instant};
 
 use crate::block::Sealed;
-use crate::call::{Call, unsigned};
+use crate::call::{Call, Request, unsigned};
 use crate::config::ChainConfig;
 use crate::error::{Error, Result};
 use crate::executor::BlockContext;
@@ -288,12 +288,9 @@ pub fn call(
 ) -> Result<Vec<u8>> {
     let options = Options::parse(options_json)?;
     let clock = Clock::start(bounds);
-    if options.overrides != ("null".into(), "null".into()) {
-        return Err(Error::Invalid(
-            "stateOverrides and blockOverrides are not taken here".into(),
-        ));
-    }
-    let mut call = Call::new(config, store, request_json, number)?;
+    let overrides = (options.overrides.0.as_str(), options.overrides.1.as_str());
+    let request = Request::parse(request_json, overrides)?;
+    let mut call = Call::new(config, store, &request, number)?;
     if let Some(index) = options.tx_index {
         let mut place = Place::open(config, store, number)?;
         if index > 0 && index >= place.txs.len() {
@@ -303,7 +300,12 @@ pub fn call(
             )));
         }
         place.advance(index, clock)?;
-        call.state = place.state;
+        call.move_to(&request, place.state)?;
+    }
+    if call.precompiles.are_moved() {
+        return Err(Error::InvalidTransaction(
+            "an override of a precompile is not supported for this RPC method".into(),
+        ));
     }
     let subject = Subject::of_call(TxEnv {
         gas_limit: call.gas.unwrap_or(gas_cap).min(gas_cap),

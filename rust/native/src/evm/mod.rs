@@ -7,6 +7,7 @@ mod functions;
 mod import;
 mod members;
 mod parallel;
+mod simulate;
 mod streams;
 mod trace;
 mod values;
@@ -274,15 +275,18 @@ impl Evm {
         self.bytes(py, |chain| receipts::block(chain.store(), number))
     }
 
+    #[pyo3(signature = (request_json, number, gas_cap, overrides_json = ("null", "null")))]
     fn call_json<'py>(
         &self,
         py: Python<'py>,
         request_json: &str,
         number: u64,
         gas_cap: u64,
+        overrides_json: (&str, &str),
     ) -> PyResult<(bool, Bound<'py, PyBytes>, u64)> {
         let outcome = self.with(py, |chain| {
-            call::call(&chain.config, chain.store(), request_json, number, gas_cap)
+            let request = call::Request::parse(request_json, overrides_json)?;
+            call::call(&chain.config, chain.store(), &request, number, gas_cap)
         })?;
         Ok((
             outcome.success,
@@ -291,15 +295,18 @@ impl Evm {
         ))
     }
 
+    #[pyo3(signature = (request_json, number, gas_cap, overrides_json = ("null", "null")))]
     fn estimate_gas_json<'py>(
         &self,
         py: Python<'py>,
         request_json: &str,
         number: u64,
         gas_cap: u64,
+        overrides_json: (&str, &str),
     ) -> PyResult<(bool, Bound<'py, PyBytes>, u64)> {
         let outcome = self.with(py, |chain| {
-            call::estimate_gas(&chain.config, chain.store(), request_json, number, gas_cap)
+            let request = call::Request::parse(request_json, overrides_json)?;
+            call::estimate_gas(&chain.config, chain.store(), &request, number, gas_cap)
         })?;
         Ok((
             outcome.success,
@@ -338,6 +345,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<BuiltBlock>()?;
     module.add_class::<Evm>()?;
     module.add_class::<calls::Calls>()?;
+    module.add_class::<simulate::Cancellation>()?;
     module.add_function(wrap_pyfunction!(functions::decode_transactions, module)?)?;
     module.add_function(wrap_pyfunction!(functions::transactions_root, module)?)?;
     module.add_function(wrap_pyfunction!(functions::sign_transaction, module)?)?;

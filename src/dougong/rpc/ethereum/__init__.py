@@ -24,6 +24,7 @@ from dougong.rpc.ethereum.network import network_methods
 from dougong.rpc.ethereum.otterscan import otterscan_methods
 from dougong.rpc.ethereum.otterscan_traces import otterscan_trace_methods
 from dougong.rpc.ethereum.rules import rule_methods
+from dougong.rpc.ethereum.simulate import simulate_methods
 from dougong.rpc.ethereum.state import state_methods
 from dougong.rpc.ethereum.storage import storage_methods
 from dougong.rpc.ethereum.subscriptions import subscription_methods
@@ -41,6 +42,7 @@ SUBJECTS = (
     rule_methods,
     state_methods,
     storage_methods,
+    simulate_methods,
     transaction_methods,
     waiting_methods,
     account_methods,

@@ -24,14 +24,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class EthereumOptions:
-    """What a caller may cost. `gas_cap`: of one eth_call; `log_blocks`, `logs`, `log_bytes` and `log_seconds`: of one eth_getLogs
-    (the seconds also of one ots_searchTransactions); `fee_history_blocks`;
-    `proof_slots` of one eth_getProof; `trace_seconds` and `trace_bytes` (of its answer) of one trace.
-    `sync_seconds` is how long eth_sendRawTransactionSync waits where the caller does not say,
-    `most_sync_seconds` at most, `sync_places` how many callers at a time. `tip` (wei) is suggested while blocks
-    are less than half full; `least_tip` tells the one without which the chain takes no transaction (docs/spec/fees.md)."""
+    """What a caller may cost. `gas_cap`: of one eth_call, or of all calls of one eth_simulateV1, which may also take
+    `simulate_seconds` and have a result of about `simulate_bytes`; `log_blocks`, `logs`, `log_bytes` and `log_seconds`: of one
+    eth_getLogs (the seconds also of one ots_searchTransactions); `fee_history_blocks`; `proof_slots` of one eth_getProof;
+    `trace_seconds` and `trace_bytes` (of its answer) of one trace. `sync_seconds` is how long eth_sendRawTransactionSync waits
+    where the caller does not say, `most_sync_seconds` at most, `sync_places` how many callers at a time. `tip` (wei) is
+    suggested while blocks are less than half full; `least_tip` tells the one without which the chain takes no transaction
+    (docs/spec/fees.md)."""
 
     gas_cap: int = 50_000_000
+    simulate_seconds: float = 5.0
+    simulate_bytes: int = 16 << 20
     log_blocks: int = 10_000_000
     logs: int = 10_000
     log_bytes: int = 32 << 20

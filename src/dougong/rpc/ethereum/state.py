@@ -42,16 +42,16 @@ def state_methods(chain: Chain) -> Methods:
     async def proof(address: bytes, slots: list[bytes], block: BlockId) -> orjson.Fragment:
         return orjson.Fragment(await chain.call(evm.proof_json, address, slots, chain.need(block)))
 
-    async def call(request: dict[str, Any], block: BlockId) -> str:
-        body = orjson.dumps(request).decode()
-        success, data, _ = await chain.call(evm.call_json, body, chain.need(block), options.gas_cap)
+    async def call(request: dict[str, Any], block: BlockId, state: object, header: object) -> str:
+        body, overrides = orjson.dumps(request).decode(), (orjson.dumps(state).decode(), orjson.dumps(header).decode())
+        success, data, _ = await chain.call(evm.call_json, body, chain.need(block), options.gas_cap, overrides)
         if not success:
             raise reverted(data)
         return hex_data(data)
 
-    async def estimate_gas(request: dict[str, Any], block: BlockId) -> str:
-        body = orjson.dumps(request).decode()
-        success, data, gas = await chain.call(evm.estimate_gas_json, body, chain.need(block), options.gas_cap)
+    async def estimate_gas(request: dict[str, Any], block: BlockId, state: object, header: object) -> str:
+        body, overrides = orjson.dumps(request).decode(), (orjson.dumps(state).decode(), orjson.dumps(header).decode())
+        success, data, gas = await chain.call(evm.estimate_gas_json, body, chain.need(block), options.gas_cap, overrides)
         if not success:
             raise reverted(data)
         return quantity(gas)
@@ -67,8 +67,9 @@ def state_methods(chain: Chain) -> Methods:
     methods.add("eth_getCode", code, ADDRESS, BLOCK)
     methods.add("eth_getStorageAt", storage, ADDRESS, Param("slot", read_slot), BLOCK)
     methods.add("eth_getProof", proof, ADDRESS, Param("storageKeys", read_slots), BLOCK)
-    methods.add("eth_call", call, request, BLOCK)
-    methods.add("eth_estimateGas", estimate_gas, request, BLOCK)
+    overrides = (Param("stateOverrides", read_object, None), Param("blockOverrides", read_object, None))
+    methods.add("eth_call", call, request, BLOCK, *overrides)
+    methods.add("eth_estimateGas", estimate_gas, request, BLOCK, *overrides)
     return methods
 
 
