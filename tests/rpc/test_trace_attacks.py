@@ -112,7 +112,8 @@ options = st.fixed_dictionaries(
     optional={
         "tracer": names | scalars,
         "tracerConfig": configs,
-        **dict.fromkeys(("timeout", "txIndex", "limit", "enableMemory", "disableStack", "stateOverrides"), scalars),
+        **dict.fromkeys(("timeout", "txIndex", "limit", "enableMemory", "disableStack"), scalars),
+        **dict.fromkeys(("stateOverrides", "blockOverrides"), st.just({}) | scalars),
     },
 )
 
