@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dougong._native import Evm
 from dougong.errors import InvalidInput, NotFound
@@ -136,3 +138,45 @@ def test_what_is_no_block_is_refused_and_changes_nothing(evm: Evm) -> None:
     with pytest.raises(InvalidInput):
         evm.execute(2**40, [], skip_invalid=True, beneficiary=bytes(20))
     assert evm.head().hash == head
+
+
+@pytest.fixture(scope="module")
+def behind(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Evm, bytes]]:
+    """The chain before a block with transactions of types 0, 2, 3 and 4, and that block."""
+    made = import_chain(folder, tmp_path_factory.mktemp("behind"))
+    block = made.block_rlp(45)
+    made.rollback(44)
+    yield made, block
+    made.close()
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_changed_byte_makes_no_block_or_one_of_the_same_outcome(behind: tuple[Evm, bytes], data: st.DataObject) -> None:
+    """A header says some things freely: its extra data, its randomness, a little of its gas limit."""
+    evm, block = behind
+    place = data.draw(st.integers(0, len(block) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda value: value != block[place]))
+    cut = data.draw(st.one_of(st.none(), st.integers(1, len(block) - 1)))
+    changed = (block[:place] + bytes([byte]) + block[place + 1 :])[:cut]
+    try:
+        evm.import_blocks(changed)
+    except InvalidInput:
+        assert evm.head().number == 44
+        return
+    ours = json.loads(evm.block_json(45, True))
+    assert evm.block_rlp(45) == changed
+    evm.rollback(44)
+    evm.import_blocks(block)
+    theirs = json.loads(evm.block_json(45, True))
+    evm.rollback(44)
+    differs = {name for name, value in ours.items() if name != "transactions" and theirs[name] != value}
+    assert "hash" in differs
+    assert differs <= {"hash", "mixHash", "extraData", "gasLimit"}
+
+
+def test_the_block_itself_is_taken_after_all_that(behind: tuple[Evm, bytes]) -> None:
+    evm, block = behind
+    (head,) = evm.import_blocks(block)
+    assert head.number == 45
+    assert evm.block_rlp(45) == block
