@@ -1,14 +1,21 @@
-//! The peer of `benches/evm_revm.py`: the same blocks through bare revm, in memory, with no state root, no receipts and no header.
+//! What `benches/evm_revm.py` times in one process: execution and state root by the engine, on all cores, and the same blocks through
+//! bare revm, with no state root. Both in memory.
 //!
 //!     bare_revm BLOCKS.json
 //!
 //! The file holds `alloc` and `blocks`; those with a `name` are timed. Transactions are decoded, their senders recovered, before the
 //! clock starts. Two ways are timed, a fresh copy of the state for each: `commit`, each transaction's changes taken up by the
 //! database, and `journal`, all of a block's transactions on one journal. A JSON line for each block: seconds, seconds of processor
-//! time (of the faster way), and the gas used.
+//! time (of the faster way), the gas used, and the engine's seconds, once, and its processor time, of all threads.
 
-use alloy_primitives::{Address, Bytes, U256};
-use dougong_evm::tx::{SenderCache, decode_all};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use dougong_evm::error::Error;
+use dougong_evm::executor::{BlockContext, execute_block_by};
+use dougong_evm::node::{Link, Node, NodeId, NodeSource};
+use dougong_evm::parallel::Workers;
+use dougong_evm::state::{Account, Fork, Overlay, StateReader};
+use dougong_evm::tx::{SenderCache, SignedTx, decode_all};
+use dougong_evm::world;
 use revm::context::{BlockEnv, CfgEnv, Context, TxEnv};
 use revm::database::{CacheDB, EmptyDB};
 use revm::handler::MainBuilder;
@@ -17,6 +24,7 @@ use revm::state::AccountInfo;
 use revm::{ExecuteCommitEvm, ExecuteEvm, Journal};
 use serde_json::{Value, json};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Instant;
 
 type State = CacheDB<EmptyDB>;
@@ -57,11 +65,92 @@ fn run(
     )
 }
 
-/// Processor time of this thread so far (Linux: the first field of schedstat, in nanoseconds).
+/// Processor time of this process so far (Linux: the first field of schedstat, in nanoseconds, of each thread).
 fn processor_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let first = stat.split(' ').next().and_then(|field| field.parse().ok());
-    first.unwrap_or(0.0) / 1e9
+    let threads = std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let nanoseconds: f64 = threads
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok())
+        .filter_map(|stat| stat.split(' ').next()?.parse::<f64>().ok())
+        .sum();
+    nanoseconds / 1e9
+}
+
+/// Nothing lies below the engine's overlay, and nothing of its trie is stored.
+struct Nothing;
+
+impl StateReader for Nothing {
+    type Error = Error;
+    fn account(&self, _: Address) -> Result<Option<Account>, Error> {
+        Ok(None)
+    }
+    fn storage(&self, _: Address, _: U256) -> Result<U256, Error> {
+        Ok(U256::ZERO)
+    }
+    fn code(&self, hash: B256) -> Result<Bytes, Error> {
+        Err(Error::Corrupt(format!("no code {hash}")))
+    }
+    fn block_hash(&self, _: u64) -> Result<B256, Error> {
+        Ok(B256::ZERO)
+    }
+}
+
+impl Fork for Nothing {
+    type Fork = Self;
+    fn fork(&self) -> Result<Self, Error> {
+        Ok(Self)
+    }
+}
+
+impl NodeSource for Nothing {
+    fn record(&self, id: NodeId) -> Result<Arc<Node>, Error> {
+        Err(Error::Corrupt(format!("no node {id}")))
+    }
+}
+
+/// The engine's state, its trie, and its threads.
+struct Engine {
+    overlay: Overlay<Nothing>,
+    root: Option<Link>,
+    workers: Workers,
+}
+
+impl Engine {
+    fn root(&mut self) {
+        let changes = self.overlay.take_changes();
+        self.root = world::update(&Nothing, self.root.take(), &changes.accounts).expect("a root");
+    }
+
+    /// Seconds, and processor seconds, of a block's execution and the state root after it; and the gas.
+    fn run(&mut self, env: &BlockEnv, chain_id: u64, txs: Vec<SignedTx>) -> (f64, f64, u64) {
+        let block = BlockContext {
+            chain_id,
+            spec: SpecId::PRAGUE,
+            number: env.number.to(),
+            timestamp: env.timestamp.to(),
+            beneficiary: env.beneficiary,
+            gas_limit: env.gas_limit,
+            base_fee: env.basefee,
+            difficulty: U256::ZERO,
+            prev_randao: B256::ZERO,
+            parent_hash: B256::ZERO,
+            parent_beacon_block_root: B256::ZERO,
+            excess_blob_gas: 0,
+            blob_fraction: 5_007_716,
+        };
+        let (start, processor) = (Instant::now(), processor_seconds());
+        let txs = txs.into_iter().map(Ok);
+        let outcome = execute_block_by(&self.workers, &block, &mut self.overlay, txs, &[]);
+        let gas = outcome.expect("the blocks are valid").gas_used;
+        self.root();
+        (
+            start.elapsed().as_secs_f64(),
+            processor_seconds() - processor,
+            gas,
+        )
+    }
 }
 
 fn number(value: &Value) -> U256 {
@@ -74,13 +163,25 @@ fn main() {
     let input: Value = serde_json::from_str(&text).expect("JSON");
     let chain_id = input["chainId"].as_u64().expect("a chain id");
     let mut state = State::default();
+    let mut engine = Engine {
+        overlay: Overlay::new(Nothing),
+        root: None,
+        workers: Workers::default(),
+    };
     for (address, entry) in input["alloc"].as_object().expect("alloc") {
         let info = AccountInfo {
             balance: number(&entry["balance"]),
             ..Default::default()
         };
+        let account = Account {
+            balance: info.balance,
+            ..Default::default()
+        };
+        let parsed = Address::from_str(address).expect("an address");
+        engine.overlay.put(parsed, account, None, &[]);
         state.insert_account_info(Address::from_str(address).expect("an address"), info);
     }
+    engine.root();
     for block in input["blocks"].as_array().expect("blocks") {
         let env = BlockEnv {
             number: number(&block["number"]),
@@ -98,10 +199,12 @@ fn main() {
             .iter()
             .map(|raw| Bytes::from_str(raw.as_str().expect("text")).expect("hex"))
             .collect();
-        let txs: Vec<TxEnv> = decode_all(&raws, &SenderCache::new(0))
+        let signed: Vec<SignedTx> = decode_all(&raws, &SenderCache::new(0))
             .into_iter()
-            .map(|tx| tx.expect("a transaction").env())
+            .map(|tx| tx.expect("a transaction"))
             .collect();
+        let txs: Vec<TxEnv> = signed.iter().map(SignedTx::env).collect();
+        let (engine_seconds, engine_processor, engine_gas) = engine.run(&env, chain_id, signed);
         if let Some(name) = block["name"].as_str() {
             let runs = [true, true, true, false, false]
                 .map(|journal| run(&mut state.clone(), &env, chain_id, txs.clone(), journal));
@@ -113,7 +216,10 @@ fn main() {
                 "seconds": best(|run| run.0, seconds),
                 "processor": best(|run| run.1, processor),
                 "gas": gas,
+                "engine seconds": engine_seconds,
+                "engine processor": engine_processor,
             });
+            assert_eq!(gas, engine_gas);
             println!("{line}");
         } else {
             run(&mut state, &env, chain_id, txs, false);
