@@ -73,7 +73,7 @@ impl<T: Guarded> Guard<T> {
     fn over(&mut self) -> bool {
         if self.kept.saturating_add(self.inner.weight()) > self.room {
             self.stopped = Some(Stopped::Room);
-        } else if self.steps % STEPS == 0 && Instant::now() > self.deadline {
+        } else if self.steps.is_multiple_of(STEPS) && Instant::now() > self.deadline {
             self.stopped = Some(Stopped::Time);
         }
         self.steps = self.steps.wrapping_add(1);
