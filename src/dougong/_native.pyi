@@ -363,11 +363,12 @@ class Evm:
         """EIP-1186. Slots of 32 bytes are shown as bytes in `key`, shorter ones as numbers."""
 
     def parallel(self) -> tuple[int, int]:
-        """How many transactions were executed in parallel so far, and how many of them again, because what they had read had changed."""
+        """How many transactions were executed in parallel so far, and how many of them again, because what they had read had
+        changed."""
 
     def set_threads(self, threads: int, *, always: bool = False) -> None:
-        """Lets so many threads execute the blocks to come: 0 for one a core (as at first), 1 for one transaction after the other. What
-        comes of a block does not depend on it. `always`: even where it does not pay (for tests)."""
+        """Lets so many threads execute the blocks to come: 0 for one a core (as at first), 1 for one transaction after the
+        other. What comes of a block does not depend on it. `always`: even where it does not pay (for tests)."""
 
     def close(self) -> None: ...
 
