@@ -42,10 +42,10 @@ def anvil(options: Sequence[str]) -> Iterator[str]:
 def run() -> Iterator[dict[str, Any]]:
     if not has(ANVIL, "make engines"):
         return
-    on_demand = [Way(way.batch, way.connections, mine) for way in BATCHES for mine in (2_000, 10_000)]
+    on_demand = [Way(way.batch, way.connections, mine) for way in BATCHES for mine in (1_000, 5_000)]
     rivals = [
         Server("anvil 1.7.1", "automine", partial(anvil, ())),
         Server("anvil 1.7.1", "--block-time 1", partial(anvil, ("--block-time", "1"))),
-        Server("anvil 1.7.1", "--no-mining", partial(anvil, ("--no-mining",)), (*on_demand, Way(1, SINGLE.connections, 5_000))),
+        Server("anvil 1.7.1", "--no-mining", partial(anvil, ("--no-mining",)), (*on_demand, Way(1, SINGLE.connections, 1_000))),
     ]
     yield from compare(OURS, rivals, 10.0, "anvil")
