@@ -360,6 +360,21 @@ async def test_calls_take_overrides_and_forget_them(node: Caller) -> None:
     assert await node.result("eth_call", poor, "latest", RICH) == "0x"
 
 
+async def test_traced_calls_take_overrides_too(node: Caller) -> None:
+    async def traced(**overrides: object) -> Any:
+        return await node.result("debug_traceCall", {"to": B}, "latest", {"tracer": "callTracer", **overrides})
+
+    assert (await traced(stateOverrides={B: {"code": returns(NUMBER)}}, blockOverrides={"number": "0x7b"}))["output"] == word(
+        0x7B
+    )
+    stored = {B: {"code": SLOAD_1, "state": {word(1): word(9)}}}
+    assert (await traced(stateOverrides=stored))["output"] == word(9)
+    assert "output" not in await traced()
+    moved = {"stateOverrides": {IDENTITY: {"movePrecompileToAddress": C}}}
+    code, words = await node.error("debug_traceCall", {"to": B}, "latest", moved)
+    assert (code, words) == (SERVER_ERROR, "an override of a precompile is not supported for this RPC method")
+
+
 async def test_calls_refuse_overrides_in_geths_words(node: Caller) -> None:
     async def refused(state: object, block: object = None) -> tuple[int, str]:
         return await node.error("eth_call", {"to": B}, "latest", state, block)
