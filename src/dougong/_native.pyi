@@ -331,8 +331,10 @@ class Evm:
     def trace_call(
         self, request_json: str, number: int, gas_cap: int, options_json: str, seconds: float, max_bytes: int
     ) -> bytes: ...
-    def access_list_json(self, request_json: str, number: int, gas_cap: int, seconds: float, max_bytes: int) -> bytes:
-        """The result of eth_createAccessList."""
+    def access_list_json(
+        self, request_json: str, number: int, gas_cap: int, seconds: float, max_bytes: int, overrides_json: str = ...
+    ) -> bytes:
+        """The result of eth_createAccessList. `overrides_json` are those of the state, or null."""
 
     def trace_entries_json(self, tx_hash: bytes, seconds: float, max_bytes: int) -> bytes | None:
         """The result of ots_traceTransaction."""

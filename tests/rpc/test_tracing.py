@@ -280,6 +280,22 @@ async def test_a_call_is_traced_where_it_stands(world: World, node: JsonRpc) -> 
     assert found == [10**24 + index * 10**18 for index in range(3)]
 
 
+async def test_a_call_is_traced_on_what_it_overrides(world: World, node: JsonRpc) -> None:
+    other = "0x4360015460005260205260406000f3"  # NUMBER at 32, slot 1 at 0, both returned
+    state = {hexed(INNER): {"code": other, "stateDiff": {SLOT_1: hexed((99).to_bytes(32))}}}
+    options = {"stateOverrides": state, "blockOverrides": {"number": "0x4d"}}
+    trace = await node.call("debug_traceCall", {"to": hexed(INNER)}, "latest", options)
+    assert trace["returnValue"] == hexed((99).to_bytes(32) + (77).to_bytes(32))
+    tree = await node.call("debug_traceCall", {"to": hexed(INNER)}, "latest", {**options, **CALLS})
+    assert tree["output"] == trace["returnValue"]
+    request = {"from": hexed(ALICE.address), "to": hexed(OUTER)}
+    bare = {hexed(OUTER): {"code": "0x00"}}
+    assert (await node.call("eth_createAccessList", request, "latest", bare))["accessList"] == []
+    with pytest.raises(RpcError) as caught:
+        await node.call("debug_traceCall", request, "latest", {"stateOverrides": {"0x12": {}}})
+    assert caught.value.code == INVALID_PARAMS
+
+
 async def test_what_cannot_be_traced_is_refused_in_geths_words(world: World, node: JsonRpc) -> None:
     (tx_hash,) = await block_of(world, node, to(ALICE, OUTER, nonce=0))
     nowhere = hexed(bytes(31) + b"\1")

@@ -38,13 +38,19 @@ pub fn access_list(
     config: &ChainConfig,
     store: &Store,
     request_json: &str,
+    overrides_json: &str,
     number: u64,
     gas_cap: u64,
     bounds: &Bounds,
 ) -> Result<Vec<u8>> {
     let clock = Clock::start(bounds);
-    let request = Request::parse(request_json, ("null", "null"))?;
+    let request = Request::parse(request_json, (overrides_json, "null"))?;
     let mut call = Call::new(config, store, &request, number)?;
+    if call.precompiles.are_moved() {
+        return Err(Error::InvalidTransaction(
+            "an override of a precompile is not supported for this RPC method".into(),
+        ));
+    }
     let gas_limit = call.gas.unwrap_or(gas_cap).min(gas_cap);
     if call.tx.authorization_list.len() as u64 > gas_limit / AUTHORIZATION_GAS {
         return Err(Error::InvalidTransaction(

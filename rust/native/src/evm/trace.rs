@@ -95,6 +95,8 @@ impl Evm {
         })
     }
 
+    #[pyo3(signature = (request_json, number, gas_cap, seconds, max_bytes, overrides_json = "null"))]
+    #[allow(clippy::too_many_arguments)]
     fn access_list_json<'py>(
         &self,
         py: Python<'py>,
@@ -103,6 +105,7 @@ impl Evm {
         gas_cap: u64,
         seconds: f64,
         max_bytes: usize,
+        overrides_json: &str,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let bounds = bounds(seconds, max_bytes);
         self.bytes(py, |chain| {
@@ -110,6 +113,7 @@ impl Evm {
                 &chain.config,
                 chain.store(),
                 request_json,
+                overrides_json,
                 number,
                 gas_cap,
                 &bounds,

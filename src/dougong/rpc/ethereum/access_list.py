@@ -20,11 +20,18 @@ def access_list_methods(chain: Chain) -> Methods:
     methods = Methods()
     options = chain.options
 
-    async def create(request: dict[str, Any], block: BlockId) -> orjson.Fragment:
+    async def create(request: dict[str, Any], block: BlockId, state: dict[str, Any] | None) -> orjson.Fragment:
         number = chain.need(block)
-        body = orjson.dumps(request).decode()
+        body, overrides = orjson.dumps(request).decode(), orjson.dumps(state).decode()
         bounds = (options.trace_seconds, options.trace_bytes)
-        return orjson.Fragment(await chain.trace(chain.evm.access_list_json, body, number, options.gas_cap, *bounds))
+        found = await chain.trace(chain.evm.access_list_json, body, number, options.gas_cap, *bounds, overrides)
+        return orjson.Fragment(found)
 
-    methods.add("eth_createAccessList", create, Param("transaction", read_object), Param("block", read_block, LATEST))
+    methods.add(
+        "eth_createAccessList",
+        create,
+        Param("transaction", read_object),
+        Param("block", read_block, LATEST),
+        Param("stateOverrides", read_object, None),
+    )
     return methods
