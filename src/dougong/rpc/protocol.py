@@ -241,7 +241,7 @@ async def _answer_one(
     except Exception as error:
         failure = error_of(error)
         outcome = str(failure.code)
-        if failure.code == INTERNAL_ERROR:
+        if failure.code == INTERNAL_ERROR and failure is not error:  # geth has this code for a caller's mistake too
             structlog.get_logger().error("rpc call failed", method=name[:80], exc_info=error)
         reply = _failure(request_id, failure) if wants_reply else None
     if observe is not None:
