@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import rlp  # type: ignore[import-untyped]
+import rlp
 
 from dougong._native import decode_transactions, transactions_root
 from dougong.availability.kzg import da_id

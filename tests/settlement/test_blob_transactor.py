@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import httpx
 import pytest
-import rlp  # type: ignore[import-untyped]
+import rlp
 
 from dougong.codec.blob_transaction import network_form
 from dougong.crypto.hashing import keccak256

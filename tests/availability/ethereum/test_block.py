@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rlp import decode as decode_rlp  # type: ignore[import-untyped]
+from rlp import decode as decode_rlp
 
 from dougong._native import transactions_root
 from dougong.availability.ethereum import read_block
