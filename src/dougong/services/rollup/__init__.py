@@ -1,0 +1,1 @@
+"""What runs a rollup: sequencer, batcher, proposer, and those who follow."""
