@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from dougong._native import Evm
 from dougong.contracts import artifact
 from dougong.net import codes
+from dougong.rpc.errors import LONGEST_MESSAGE
 from dougong.rpc.ethereum import EthereumApi, EthereumOptions
 from dougong.rpc.protocol import Limits, Methods, answer
 from dougong.services.rollup.chain import RollupChain
@@ -29,9 +30,9 @@ from tests.clients.openrpc import METHODS, requests, valid_values
 from tests.clients.world import CHAIN_ID, account, genesis
 from tests.services.settled import running
 
-DOCUMENTED = {code for name, code in vars(codes).items() if name.isupper()} - {codes.INTERNAL_ERROR}
+SIMULATION = {-32016, *range(-38026, -38009)}  # eth_simulateV1's own
+DOCUMENTED = {code for name, code in vars(codes).items() if name.isupper()} - {codes.INTERNAL_ERROR} | SIMULATION
 LIMITS = Limits()
-LONGEST_MESSAGE = 1_000
 ALICE = Wallet(account("attacker").secret, account("attacker").address, CHAIN_ID)
 
 

@@ -116,13 +116,22 @@ options = st.fixed_dictionaries(
         **dict.fromkeys(("stateOverrides", "blockOverrides"), st.just({}) | scalars),
     },
 )
+sound = st.fixed_dictionaries(
+    {},
+    optional={
+        "tracer": st.sampled_from(["callTracer", "prestateTracer", "flatCallTracer", "4byteTracer", "noopTracer"]),
+        "tracerConfig": st.dictionaries(switches, st.booleans()),
+        "timeout": st.sampled_from(["1s", "5s"]),
+        "enableMemory": st.booleans(),
+    },
+)
 
 
 def test_no_options_make_a_tracer_stumble(evm: Evm) -> None:
     told = 0
 
     @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(options)
+    @given(options | sound)
     def ask(asked: dict[str, object]) -> None:
         nonlocal told
         with contextlib.suppress(InvalidInput, Rejected):

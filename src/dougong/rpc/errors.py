@@ -16,7 +16,9 @@ from dougong.net.codes import (
     TRANSACTION_REJECTED,
 )
 
-__all__ = ["RpcError", "error_of"]
+__all__ = ["LONGEST_MESSAGE", "RpcError", "error_of"]
+
+LONGEST_MESSAGE = 1_000
 
 
 class RpcError(DougongError):
@@ -28,7 +30,10 @@ class RpcError(DougongError):
         self.data = data
 
     def to_json(self) -> dict[str, object]:
-        body: dict[str, object] = {"code": self.code, "message": str(self)}
+        message = str(self)
+        if len(message) > LONGEST_MESSAGE:  # parsers quote what they were given
+            message = message[: LONGEST_MESSAGE - 1] + "…"
+        body: dict[str, object] = {"code": self.code, "message": message}
         if self.data is not None:
             body["data"] = self.data
         return body
