@@ -68,9 +68,9 @@ lint: build
 	cargo clippy --manifest-path rust/Cargo.toml --release --locked --all-targets --quiet -- -D warnings
 	$(call need,go,install Go 1.25 or newer (https://go.dev/dl))
 	@test -z "$$(gofmt -l $(ORACLES) $(PEERS))" || { gofmt -d $(ORACLES) $(PEERS); exit 1; }
-	cd $(ORACLES) && go vet .
-	cd $(ORACLES)/client && go vet .
-	cd $(PEERS) && go vet .
+	cd $(ORACLES) && go vet ./...
+	cd $(ORACLES)/client && go vet ./...
+	cd $(PEERS) && go vet ./...
 
 test: build engines oracles lint ## Every test and linter
 	cargo test --manifest-path rust/Cargo.toml --release --locked --workspace --exclude dougong-native --quiet
