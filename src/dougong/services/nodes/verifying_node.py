@@ -32,7 +32,7 @@ from dougong.services.rollup.ahead import Messages, Namespaces, PublishedAhead
 from dougong.services.rollup.batches import BatchRecord, PublishedBlocks
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.follower import FOLLOWER_TABLES, Follower
-from dougong.services.rollup.forwarding import Submit, refuse
+from dougong.services.rollup.forwarding import Forwarding, Submit, refuse
 from dougong.services.rollup.sources import BatchSource
 from dougong.services.threads import in_thread
 from dougong.settlement.encoding import claim_id
@@ -116,7 +116,7 @@ class Ahead:
     signer: bytes
 
 
-class VerifyingNode:
+class VerifyingNode(Forwarding):
     """One rollup, one folder. An `EvmBackend` (rpc/backend.py)."""
 
     def __init__(
@@ -136,7 +136,7 @@ class VerifyingNode:
         """`ahead` with `published` (which the follower knows as its own): what is not fixed yet is followed too."""
         self._published = published or PublishedBlocks(lambda index: None, lambda index, accumulator: None)
         self._ahead = ahead
-        self._submit = submit
+        super().__init__(submit)
         self.chain = chain
         self.follower = follower
         self.claims = claims
@@ -267,19 +267,6 @@ class VerifyingNode:
 
     def heads(self) -> Heads:
         return self.chain.heads()
-
-    async def submit(self, raw: bytes) -> bytes:
-        return await self._submit(raw)
-
-    def pending_nonce(self, address: bytes) -> int:
-        return self.evm.account(address)[0]
-
-    def pending_transaction(self, tx_hash: bytes) -> bytes | None:
-        return None
-
-    @property
-    def pool(self) -> None:
-        return None
 
     def watch(self, on_change: Callable[[], None]) -> None:
         self.chain.watch_heads(on_change)

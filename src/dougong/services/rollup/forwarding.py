@@ -12,16 +12,18 @@ here, and a price above `MOST_TIP` is no price.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
+from dougong._native import Evm
 from dougong.crypto.hashing import keccak256
 from dougong.errors import DougongError, InvalidTransaction, Rejected, Unavailable
 from dougong.net.codes import SERVER_ERROR
 from dougong.net.jsonrpc import JsonRpc, RpcError, quantity
 
-__all__ = ["Forward", "Submit", "forwarding", "refuse"]
+__all__ = ["Forward", "Forwarding", "Submit", "forwarding", "refuse"]
 
 PRICE_S = 5.0
 MOST_TIP = 10**13  # wei a gas: ten thousand gwei
@@ -69,6 +71,31 @@ class Forward:
         if said != "0x" + tx_hash.hex():
             raise Unavailable(f"the sequencer at {self._rpc.url} answered with another transaction's hash")
         return tx_hash
+
+
+class Forwarding(ABC):
+    """What an `EvmBackend` answers of transactions that wait, where its node gives no word of its own: none wait here. What a
+    former sequencer on the same folder had taken waits for its next start, and is nobody's to read until then."""
+
+    def __init__(self, submit: Submit) -> None:
+        self._submit = submit
+
+    @property
+    @abstractmethod
+    def evm(self) -> Evm: ...
+
+    async def submit(self, raw: bytes) -> bytes:
+        return await self._submit(raw)
+
+    def pending_nonce(self, address: bytes) -> int:
+        return self.evm.account(address)[0]
+
+    def pending_transaction(self, tx_hash: bytes) -> bytes | None:
+        return None
+
+    @property
+    def pool(self) -> None:
+        return None
 
 
 @asynccontextmanager

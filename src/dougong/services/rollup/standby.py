@@ -18,14 +18,14 @@ import structlog
 from dougong._native import Evm
 from dougong.errors import Unavailable
 from dougong.services.rollup.batcher import Batcher
-from dougong.services.rollup.forwarding import Submit
+from dougong.services.rollup.forwarding import Forwarding, Submit
 from dougong.services.rollup.sequencer import Sequencer
 from dougong.types import Heads
 
 __all__ = ["Standby"]
 
 
-class Standby:
+class Standby(Forwarding):
     """An `EvmBackend` over a sequencer and a batcher that do not run."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Standby:
     ) -> None:
         self._sequencer = sequencer
         self._batcher = batcher
-        self._submit = submit
+        super().__init__(submit)
         self.least_tip = least_tip
         self._poll_s = poll_s
         self._log = log or structlog.get_logger()
@@ -65,22 +65,8 @@ class Standby:
     def evm(self) -> Evm:
         return self._sequencer.evm
 
-    async def submit(self, raw: bytes) -> bytes:
-        return await self._submit(raw)
-
     def heads(self) -> Heads:
         return self._sequencer.heads()
-
-    def pending_nonce(self, address: bytes) -> int:
-        return self.evm.account(address)[0]
-
-    def pending_transaction(self, tx_hash: bytes) -> bytes | None:
-        return None
-
-    @property
-    def pool(self) -> None:
-        """What a former sequencer on this folder had taken waits for its next start, and is nobody's to read until then."""
-        return None
 
     def watch(self, on_change: Callable[[], None]) -> None:
         self._sequencer.watch(on_change)
