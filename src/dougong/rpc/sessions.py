@@ -12,6 +12,7 @@ reader that misses an event must know that it did.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ SMALL_BYTES = 64 << 10
 """When too much waits for all of the connections, those end that leave more than this unread."""
 
 
-class Session:
+class Session(ABC):
     """`_handle` answers one message; `_tasks` names what else runs as long as the connection."""
 
     def __init__(self, socket: WebSocket, client: Client, replies: Replies, *, calls: int, message_bytes: int) -> None:
@@ -46,8 +47,8 @@ class Session:
         self._unread = asyncio.Event()
         self._ended = False
 
-    async def _handle(self, body: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _handle(self, body: bytes) -> None: ...
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return []

@@ -256,7 +256,7 @@ class RollupConfig(Table):
 
     @property
     def follows(self) -> bool:
-        """Whether somebody else sequences it, for now."""
+        """Whether it stands by for another sequencer."""
         return self.sequencer == "follow"
 
     @property
