@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,3 +19,10 @@ def vectors() -> Path:
     if not place.is_dir():
         pytest.skip(f"the real vectors are not at {place}; DOUGONG_VECTORS can say where they are")
     return place
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected() -> Iterator[None]:
+    """What a module's tests left is collected there and then: what it raises names who left it, and comes nowhere else."""
+    yield
+    gc.collect()

@@ -14,6 +14,7 @@ from dougong.cli.demo.chain import until
 from dougong.cli.demo.stage import Process
 from dougong.cli.full_node import Keeping, full_node_command
 from dougong.errors import ConfigError, NotFound, Unavailable
+from dougong.net.child import see_off
 from dougong.net.node import NodeClient
 from dougong.rpc.node import header_methods, square_methods
 from dougong.rpc.server import RpcServer
@@ -106,7 +107,7 @@ def arguments(server: RpcServer, trust: Path, *more: str) -> tuple[str, ...]:
 
 
 async def ended(process: Process) -> int:
-    return await asyncio.wait_for(process.process.wait(), 30)
+    return await asyncio.wait_for(see_off(process.process), 30)
 
 
 async def test_one_pass_says_what_was_found_with_its_exit_code(tmp_path: Path) -> None:

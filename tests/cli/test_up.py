@@ -21,6 +21,7 @@ from dougong.cli.demo.stage import PROGRAM, Process, node_report
 from dougong.cli.demo.workload import ETHER, Account, make_accounts, order, signed
 from dougong.crypto.hashing import keccak256
 from dougong.errors import DougongError
+from dougong.net.child import see_off
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.transactor import Transactor
 from dougong.stack.keys import DEV_ACCOUNTS, Keyring
@@ -76,7 +77,7 @@ async def up(path: Path) -> AsyncIterator[Process]:
 async def kill(process: Process) -> None:
     if process.process.returncode is None:
         process.process.kill()
-    await process.process.wait()
+    await see_off(process.process)
 
 
 async def events_until(process: Process, kind: str, name: str = "") -> list[dict[str, Any]]:
@@ -102,7 +103,7 @@ async def ended(process: Process) -> tuple[int, str]:
         with pytest.raises(DougongError) as caught:
             while True:
                 await process.event()
-    code = await process.process.wait()
+    code = await see_off(process.process)
     return code, str(caught.value)
 
 

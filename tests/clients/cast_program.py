@@ -11,6 +11,7 @@ from typing import Any
 from eth_account import Account
 
 from dougong.contracts import artifact
+from dougong.net.child import see_off
 from tests.engines import ROOT
 
 CAST = ROOT / "engines/node_modules/@foundry-rs/cast-linux-amd64/bin/cast"
@@ -218,4 +219,4 @@ class _Program:
             self.show("an event as it comes", json.loads((await first).lstrip(b"["))["data"])
         finally:
             process.kill()
-            await process.wait()
+            await see_off(process)

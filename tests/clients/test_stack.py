@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dougong.cli.demo.stage import Process
 from dougong.contracts import BUILD
+from dougong.net.child import see_off
 from dougong.stack.keys import DEV_ACCOUNTS
 
 STACK = """
@@ -60,4 +61,4 @@ async def test_viem_trades_on_a_rollup_of_a_stack(tmp_path: Path) -> None:
     finally:
         if process.process.returncode is None:
             process.process.kill()
-        await process.process.wait()
+        await see_off(process.process)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dougong._native import keccak256
 from dougong.execution.evm.genesis import GenesisAccount
+from dougong.net.child import see_off
 from dougong.net.jsonrpc import JsonRpc
 from dougong.testing.wallet import Wallet
 from tests.rpc.world import CHAIN_ID, running
@@ -47,7 +48,7 @@ async def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> No
         acknowledged.append(line.decode().strip())
         if len(acknowledged) == KILLED_AFTER:
             child.kill()
-    assert await child.wait() == -signal.SIGKILL
+    assert await see_off(child) == -signal.SIGKILL
     assert KILLED_AFTER <= len(acknowledged) < PER_SENDER * len(WALLETS)
     names = {"0x" + keccak256(raw).hex() for wallet in WALLETS for raw in transactions(wallet)}
     assert names > set(acknowledged)

@@ -12,6 +12,7 @@ import pytest
 
 from dougong._native import Evm
 from dougong.crypto.hashing import keccak256
+from dougong.net.child import see_off
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.journal import Journal
 from dougong.services.rollup.sequencer import Sequencer, SequencerConfig
@@ -116,7 +117,7 @@ async def test_kills_under_load_lose_nothing_that_was_acknowledged(tmp_path: Pat
             acknowledged.append(line.decode().strip())
             if len(acknowledged) - before == 60 + 47 * turn:
                 child.kill()
-        assert await child.wait() == -signal.SIGKILL
+        assert await see_off(child) == -signal.SIGKILL
     sequencer, journal, evm = await opened(tmp_path)
     while len(sequencer.pool):
         assert await sequencer.make_block() is not None

@@ -24,6 +24,7 @@ import structlog
 
 from dougong._native import Evm
 from dougong.errors import ConfigError, Divergence, DougongError, NotFound, StoreCorrupt, Unavailable
+from dougong.net.child import see_off
 from dougong.rpc.relaying import Relay
 from dougong.services.supervisor import ServiceState, ServiceStatus
 from dougong.services.threads import in_thread
@@ -155,21 +156,13 @@ class RollupProcess:
         child.stdin.close()
         try:
             async with asyncio.timeout(STOP_S):
-                await _ended(child)
+                await see_off(child)
         except TimeoutError:
             with suppress(ProcessLookupError):
                 child.kill()
-            await _ended(child)
+            await see_off(child)
         with suppress(ConnectionError):
             await child.stdin.wait_closed()
-
-
-async def _ended(child: asyncio.subprocess.Process) -> None:
-    """Reads what it still says: it must not wait for a reader."""
-    assert child.stdout is not None
-    while await child.stdout.read(1 << 16):
-        pass
-    await child.wait()
 
 
 class Processes:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from dougong.errors import Unavailable
+from dougong.net.child import see_off
 
 __all__ = ["STOP_S", "Process", "node_report", "running_stack"]
 
@@ -49,7 +50,7 @@ class Process:
         assert self.process.stdout is not None
         line = await self.process.stdout.readline()
         if not line:
-            code = await self.process.wait()
+            code = await see_off(self.process)
             said = self._errors.read_text(errors="replace").strip()[-2000:]
             raise Unavailable(f"{self.name} ended with code {code}: {said or 'it said nothing'}")
         event: dict[str, Any] = orjson.loads(line)
@@ -59,12 +60,12 @@ class Process:
         """Ctrl-C, and a kill where that does not help."""
         if self.process.returncode is None:
             self.process.send_signal(2)
-            try:
-                async with asyncio.timeout(STOP_S):
-                    await self.process.wait()
-            except TimeoutError:
-                self.process.kill()
-                await self.process.wait()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await see_off(self.process)
+        except TimeoutError:
+            self.process.kill()
+            await see_off(self.process)
 
 
 @asynccontextmanager
