@@ -166,6 +166,14 @@ def encode_batch(parent_hash: bytes, blocks: Sequence[tuple[int, int, Sequence[b
 def decode_batch(data: bytes, gas_limit: int) -> tuple[bytes, list[tuple[int, int, list[bytes]]]] | None:
     """(parent hash, blocks) of a batch for a chain with that block gas limit; None if it counts as empty."""
 
+def snapshot_block(snapshot_path: str) -> tuple[int, bytes]:
+    """Number and hash of the block that a snapshot says it is of: to look for somebody who vouches for the hash."""
+
+def import_snapshot(path: str, genesis_json: str, trusted: bytes, snapshot_path: str, *, map_bytes: int = ...) -> HeaderInfo:
+    """Makes the empty folder `path` the chain of the genesis document as of the block whose hash is `trusted`. Everything is held
+    against that hash first; raises `InvalidSnapshot`. An import that was cut off is begun again by the next one, and what it left
+    opens as no chain."""
+
 class Calls:
     """A JSON-RPC request that is nothing but well-formed eth_sendRawTransaction or nothing but eth_getTransactionReceipt."""
 
@@ -229,7 +237,20 @@ class Evm:
 
     def commit(self) -> None: ...
     def discard(self) -> None: ...
-    def rollback(self, number: int) -> None: ...
+    def rollback(self, number: int) -> None:
+        """Raises `Pruned` for a block that the store can no longer go back to."""
+
+    # what is kept, and what can be handed on
+    def prune(self, states: int, bodies: int) -> bool:
+        """One small step towards keeping states (and what undoes blocks) from block `states` on, bodies, receipts and indexes
+        from block `bodies` on. Tells whether there may be more to do. What is gone is told as `StatePruned` and `Pruned`."""
+
+    def kept(self) -> tuple[int, int, int]:
+        """The first block whose state, whose body and receipts, and whose header the store holds."""
+
+    def export_snapshot(self, path: str, number: int | None = None) -> tuple[int, bytes, bytes, int, int, int]:
+        """Writes the state after a block (None: the head) to a file, whole or not at all, while the chain goes on. Returns the
+        block's number and hash, the snapshot's digest, and how many accounts, slots and codes it has (docs/spec/snapshot.md)."""
 
     # batches
     def encode_batch(self, first: int, last: int, level: int) -> bytes:

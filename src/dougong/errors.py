@@ -35,6 +35,10 @@ class InvalidProof(InvalidInput):
     """A proof that does not show what it was offered for."""
 
 
+class InvalidSnapshot(InvalidInput):
+    """A state to be taken up that is malformed, of another block than the trusted one, or not what its header says."""
+
+
 class InvalidHeader(InvalidInput):
     """A header or commit that does not follow from the trusted one."""
 
@@ -53,6 +57,10 @@ class NotFound(Unavailable):
 
 class Pruned(NotFound):
     """It was there, and lies outside the window that this node keeps."""
+
+
+class StatePruned(Pruned):
+    """The block is there, and the state after it lies outside the window that this node keeps."""
 
 
 class Rejected(DougongError):

@@ -14,6 +14,15 @@ pub enum Error {
     Genesis(String),
     #[error("{0}")]
     NotFound(String),
+    /// The chain had it, and this store let go of it.
+    #[error("{0}")]
+    Pruned(String),
+    /// As `Pruned`, of a state.
+    #[error("{0}")]
+    StatePruned(String),
+    /// A snapshot that cannot be taken up.
+    #[error("the snapshot {0}")]
+    Snapshot(#[from] crate::snapshot::Flaw),
     /// The answer would cost more than the caller may have.
     #[error("{0}")]
     Limit(String),

@@ -81,10 +81,9 @@ pub fn take(data: &mut &[u8], senders: &SenderCache) -> Result<Foreign, String> 
     })
 }
 
-/// Holds a body against its header, and against what its fork lets in.
-pub fn check_body(config: &ChainConfig, block: &Foreign) -> Result<(), String> {
+/// Holds a body against the roots in its header.
+pub fn check_roots(block: &Foreign) -> Result<(), String> {
     let header = &block.sealed.header;
-    let spec = config.spec(header);
     let raws: Vec<&Bytes> = block.txs.iter().map(|tx| &tx.raw).collect();
     if encoded_root(&raws) != header.transactions_root {
         return Err("its transactions are not those of its root".into());
@@ -97,6 +96,14 @@ pub fn check_body(config: &ChainConfig, block: &Foreign) -> Result<(), String> {
     if withdrawals.map(calculate_withdrawals_root) != header.withdrawals_root {
         return Err("its withdrawals are not those of its root".into());
     }
+    Ok(())
+}
+
+/// Holds a body against its header, and against what its fork lets in.
+pub fn check_body(config: &ChainConfig, block: &Foreign) -> Result<(), String> {
+    check_roots(block)?;
+    let header = &block.sealed.header;
+    let spec = config.spec(header);
     if spec >= SpecId::OSAKA && block.size > OSAKA_BLOCK_BYTES {
         return Err(format!(
             "its {} bytes are over the limit of {OSAKA_BLOCK_BYTES}",

@@ -32,6 +32,7 @@ pub mod receipts;
 pub mod roots;
 pub mod sign;
 pub mod simulate;
+pub mod snapshot;
 pub mod state;
 pub mod store;
 pub mod trace;

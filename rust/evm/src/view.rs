@@ -95,6 +95,12 @@ impl<'s> At<'s> {
         let record = store
             .header(&txn, number)?
             .ok_or_else(|| Error::NotFound(format!("there is no block {number}")))?;
+        if number < store.kept(&txn)?.states {
+            return Err(Error::StatePruned(format!(
+                "historical state {} is not available",
+                record.sealed.header.state_root
+            )));
+        }
         let root = record.state();
         Ok((
             record,

@@ -147,12 +147,17 @@ def verifying_node(
         str | None,
         typer.Option("--sequencer", metavar="URL", help="Hand transactions on to this JSON-RPC; else refuse them."),
     ] = None,
+    snapshot: Annotated[
+        Path | None,
+        typer.Option("--snapshot", metavar="FILE", help="Begin an empty folder with this state, not with the genesis."),
+    ] = None,
+    claim: Annotated[str | None, typer.Option("--claim", metavar="0x…", help="The id of the claim to trust for it.")] = None,
     as_json: Json = False,
 ) -> None:
     """Rebuild a rollup from DA and settlement alone, and hold its claims to the result."""
     from dougong.cli.nodes import Serving, verifying_node_command
 
-    serving = Serving(listen, sequencer)
+    serving = Serving(listen, sequencer, snapshot, claim)
     verifying_node_command(rollup, stack, api, trust, folder, peer or (), serving, until=until, as_json=as_json)
 
 
@@ -188,6 +193,45 @@ def bad_encoding(keep: Keep = None, as_json: Json = False) -> None:
     from dougong.cli.attack import attack
 
     attack("bad-encoding", keep=keep, as_json=as_json)
+
+
+snapshots = typer.Typer(help="A rollup's state as a file.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(snapshots, name="snapshot")
+SnapshotFile = Annotated[Path, typer.Argument(metavar="FILE", help="The snapshot.")]
+RollupName = Annotated[str, typer.Argument(metavar="ROLLUP", help="The rollup's name.")]
+NodeFolder = Annotated[
+    Path | None, typer.Option("--folder", metavar="DIR", help="A verifying node's folder; the stack's own store if left out.")
+]
+
+
+@snapshots.command("export")
+def snapshot_export(
+    file: SnapshotFile,
+    rollup: RollupName,
+    stack: StackFile = None,
+    folder: NodeFolder = None,
+    block: Annotated[int | None, typer.Option("--block", min=1, help="After which block; the head if left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the state of a rollup that is stopped to FILE."""
+    from dougong.cli.snapshot import export_command
+
+    export_command(file, rollup, stack, folder, block, as_json=as_json)
+
+
+@snapshots.command("import")
+def snapshot_import(
+    file: SnapshotFile,
+    rollup: RollupName,
+    trusted: Annotated[str, typer.Option("--hash", metavar="0x…", help="The block's hash, from somebody that you trust.")],
+    stack: StackFile = None,
+    folder: NodeFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Make an empty folder the rollup's chain as of FILE's block, once all of it was checked."""
+    from dougong.cli.snapshot import import_command
+
+    import_command(file, rollup, trusted, stack, folder, as_json=as_json)
 
 
 @app.command()

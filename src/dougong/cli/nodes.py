@@ -51,10 +51,26 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Where a verifying node shows what it has derived (None: nowhere), and to whom it hands transactions on."""
+    """Where a verifying node shows what it has derived (None: nowhere), to whom it hands transactions on, and with which
+    snapshot, under which claim, an empty folder begins (None: with the genesis block)."""
 
     listen: str | None = None
     sequencer: str | None = None
+    snapshot: Path | None = None
+    claim: str | None = None
+
+    def beginning(self) -> tuple[Path, bytes] | None:
+        if self.snapshot is None and self.claim is None:
+            return None
+        if self.snapshot is None or self.claim is None:
+            raise ConfigError("--snapshot and --claim go together", remedy="give both, or neither")
+        try:
+            identity = bytes.fromhex(self.claim.removeprefix("0x"))
+        except ValueError:
+            identity = b""
+        if len(identity) != 32:
+            raise ConfigError(f"--claim {self.claim} is not a claim's id", remedy="0x and 64 hexadecimal digits")
+        return self.snapshot, identity
 
 
 def verify_command(
@@ -232,7 +248,16 @@ async def _verifying(
         if server is not None:
             closing.callback(server.close)
         node = await closing.enter_async_context(
-            verifying_node(url, trust, rollup, folder, celestia_token=token, server=server, sequencer=serving.sequencer)
+            verifying_node(
+                url,
+                trust,
+                rollup,
+                folder,
+                celestia_token=token,
+                server=server,
+                sequencer=serving.sequencer,
+                snapshot=serving.beginning(),
+            )
         )
         async with asyncio.TaskGroup() as group:
             serves = None

@@ -5,7 +5,17 @@ The codes: `dougong.net.codes`.
 
 from __future__ import annotations
 
-from dougong.errors import ConfigError, DougongError, InvalidInput, InvalidTransaction, NotFound, Pruned, Rejected, Unavailable
+from dougong.errors import (
+    ConfigError,
+    DougongError,
+    InvalidInput,
+    InvalidTransaction,
+    NotFound,
+    Pruned,
+    Rejected,
+    StatePruned,
+    Unavailable,
+)
 from dougong.net.codes import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -43,6 +53,7 @@ _CODES: tuple[tuple[type[DougongError], int], ...] = (
     (InvalidTransaction, SERVER_ERROR),
     (ConfigError, INTERNAL_ERROR),
     (InvalidInput, INVALID_PARAMS),
+    (StatePruned, SERVER_ERROR),
     (Pruned, PRUNED),
     (NotFound, RESOURCE_NOT_FOUND),
     (Unavailable, RESOURCE_UNAVAILABLE),

@@ -115,6 +115,9 @@ Address = Annotated[str, AfterValidator(_address)]
 Account = Annotated[str, AfterValidator(_celestia_account)]
 
 
+Blocks = Annotated[int, Field(ge=128, le=10**9)]
+
+
 class Table(BaseModel):
     """A table of stack.toml: no unknown keys, no conversions, not changed after it was read."""
 
@@ -248,6 +251,9 @@ class RollupConfig(Table):
     sequencer: Literal["run", "follow"] = "run"
     sequencer_url: Annotated[str, AfterValidator(_url)] | None = None
     process: bool = False
+    history: Literal["archive"] | Blocks = "archive"
+    bodies: Literal["archive"] | Blocks = "archive"
+    snapshot_interval: Blocks | None = None
     challenge_window_s: Seconds | None = None
     force_delay_s: Seconds | None = None
     sequencer_timeout_s: Seconds | None = None

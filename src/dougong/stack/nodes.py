@@ -22,7 +22,7 @@ import httpx
 import structlog
 
 from dougong.crypto.hashing import sha256
-from dougong.errors import Divergence, InvalidHeader, NotFound, Unavailable
+from dougong.errors import ConfigError, Divergence, InvalidHeader, NotFound, Unavailable
 from dougong.interfaces import DataAvailability
 from dougong.net.document import fetch_json
 from dougong.net.jsonrpc import JsonRpc
@@ -30,6 +30,7 @@ from dougong.net.node import Meter, NodeClient
 from dougong.rpc.ethereum import EthereumApi, EthereumOptions
 from dougong.rpc.server import RpcServer
 from dougong.services.nodes.deception import Deception
+from dougong.services.nodes.from_snapshot import find_claim, take_up
 from dougong.services.nodes.light_blobs import BlobSettlementCheck
 from dougong.services.nodes.light_node import LightConfig, LightNode, LightReport, Withheld
 from dougong.services.nodes.light_settlement import RollupCheck, SettlementCheck, SettlementReport
@@ -240,10 +241,12 @@ async def verifying_node(
     celestia_token: str = "",
     server: RpcServer | None = None,
     sequencer: str | None = None,
+    snapshot: tuple[Path, bytes] | None = None,
 ) -> AsyncIterator[MeteredNode]:
     """Raises `NotFound` for a rollup that the trust file does not have, `InvalidHeader` where the stack serves another.
     `celestia_token` is for the node of a Celestia network, where the rollup is on one. With a `server` the rollup's whole
-    JSON-RPC is served at /name; transactions go on to the `sequencer` at that URL, or are refused."""
+    JSON-RPC is served at /name; transactions go on to the `sequencer` at that URL, or are refused. An empty folder begins
+    with the `snapshot`, a file and the id of the claim that is trusted for it."""
     rollup = trust.rollup.get(name)
     if rollup is None:
         raise NotFound(f"the trust file knows no rollup {name}", remedy=f"it knows: {', '.join(trust.rollup) or 'none'}")
@@ -257,6 +260,8 @@ async def verifying_node(
         claims = ahead = published = None
         if rollup.settlement is None or rollup.rollup_id is None:
             signer = bytes.fromhex(str(document["batch_signer"]))
+            if snapshot is not None:
+                raise ConfigError(f"{name} is sovereign: no claim vouches for a snapshot", remedy="begin with the genesis block")
             source = SovereignSource(layer.da, da_id=layer.da_id, namespace=namespace, sequencer=signer)
         else:
             settlement = trust.settlement[rollup.settlement]
@@ -269,6 +274,9 @@ async def verifying_node(
                 proven, layer.da, rollup_id=rollup.rollup_id, da_id=layer.da_id, namespace=namespace, final_only=True
             )
             claims = ClaimWatch(proven, rollup_id=rollup.rollup_id)
+            if snapshot is not None:
+                claim, last = await find_claim(proven, rollup.rollup_id, snapshot[1])
+                await take_up(folder, json.dumps(document["evm"]), snapshot[0], claim, last)
             if rollup.availability not in trust.blobs:  # there publishing and fixing are one step
                 signer = bytes.fromhex(str(document["batch_signer"]))
                 published = _CountedBlobs(layer.da, layer.share_bytes)

@@ -31,6 +31,7 @@ from dougong.services.rollup.follower import FOLLOWER_TABLES, Follower
 from dougong.services.rollup.forwarding import Submit, forwarding, refuse
 from dougong.services.rollup.inbox import Inbox
 from dougong.services.rollup.journal import Journal
+from dougong.services.rollup.keeping import Keeping, KeepingConfig
 from dougong.services.rollup.ledger import LEDGER_TABLES, Ledger
 from dougong.services.rollup.proposer import PROPOSER_TABLES, Proposer, ProposerConfig
 from dougong.services.rollup.sequencer import Sequencer, SequencerConfig
@@ -138,6 +139,10 @@ async def open_rollup(
         closing.push_async_exit(opened.pop_all())
     context.metrics.join(ground.registry)
     services.start(context.supervisor, name)
+    keeping = _keeping(ground)
+    if not keeping.idle:
+        service = Keeping(ground.chain, keeping, ground.home / "snapshots", log=context.log)
+        context.supervisor.add(name, "keeping", service.run)
     trust = RollupTrust(
         genesis=sha256(context.documents.rollup[name]).hex(),
         state=ground.evm.genesis_hash.hex(),
@@ -179,6 +184,14 @@ async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncE
         log=context.log,
     )
     return _Ground(context, name, context.config.rollup[name], home, evm, chain, journal, store, layer, ledger, registry)
+
+
+def _keeping(ground: _Ground) -> KeepingConfig:
+    def window(blocks: int | str) -> int | None:
+        return blocks if isinstance(blocks, int) else None
+
+    config = ground.config
+    return KeepingConfig(window(config.history), window(config.bodies), config.snapshot_interval)
 
 
 def _no_price() -> int:

@@ -17,13 +17,17 @@ use crate::tx::{SenderCache, decode_all};
 use crate::view::{At, Latest};
 
 mod importing;
+mod pruning;
 mod writer;
 
-use writer::{Writer, genesis_block, load_head, outbox_root};
+pub(crate) use writer::genesis_block;
+use writer::{Writer, load_head, outbox_root};
 
 pub struct Chain {
     pub config: ChainConfig,
     pub genesis_hash: B256,
+    /// Stands for the genesis document and the rules.
+    pub fingerprint: B256,
     store: Arc<Store>,
     senders: Arc<SenderCache>,
     writer: Mutex<Writer>,
@@ -94,6 +98,12 @@ impl Chain {
         let store = Arc::new(Store::open(path, map_bytes)?);
         let config = genesis.config.clone();
         let created = { store.identity(&store.read()?)? };
+        if store.is_importing(&store.read()?)? {
+            return Err(Error::Corrupt(format!(
+                "{} holds a part of a snapshot, whose import was not finished: import it again",
+                path.display()
+            )));
+        }
         let mut overlay = Overlay::new(Latest::new(store.clone()));
         let (sealed, changes, root) = genesis_block(&store, &mut overlay, genesis)?;
         let fingerprint =
@@ -158,6 +168,7 @@ impl Chain {
         Ok(Self {
             config,
             genesis_hash,
+            fingerprint,
             store,
             senders,
             writer: Mutex::new(writer),
@@ -306,26 +317,6 @@ impl Chain {
         Ok(())
     }
 
-    /// Forgets every block after `number`, atomically.
-    pub fn rollback(&self, number: u64) -> Result<()> {
-        let mut writer = self.writer()?;
-        writer.discard();
-        let head = writer.head.header.number;
-        if number > head {
-            return Err(Error::NotFound(format!(
-                "there is no block {number}: the head is {head}"
-            )));
-        }
-        let record = self.header(number)?;
-        let mut txn = self.store.write()?;
-        for popped in (number + 1..=head).rev() {
-            self.store.pop_block(&mut txn, popped)?;
-        }
-        self.store.drop_nodes(&mut txn, record.next_node)?;
-        txn.commit()?;
-        writer.reset()
-    }
-
     /// The canonical batch of stored blocks.
     pub fn encode_batch(&self, first: u64, last: u64, level: i32) -> Result<Vec<u8>> {
         if first == 0 || last < first {
@@ -351,7 +342,13 @@ impl Chain {
                 .store
                 .body(&txn, number)?
                 .ok_or_else(|| missing(number))?;
-            let own = transactions(body)?.split_off(record.forced as usize);
+            let mut all = transactions(body)?;
+            if record.forced > all.len() as u64 {
+                return Err(Error::Pruned(format!(
+                    "block {number} came as a snapshot: what of it was forced is not known"
+                )));
+            }
+            let own = all.split_off(record.forced as usize);
             blocks.push(DeclaredBlock {
                 timestamp: record.sealed.header.timestamp,
                 inbox_end: record.sealed.inbox_end(),

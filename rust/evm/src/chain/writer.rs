@@ -221,7 +221,7 @@ impl Ledger for Writer {
     }
 }
 
-pub(super) fn genesis_block(
+pub(crate) fn genesis_block(
     store: &Arc<Store>,
     overlay: &mut Overlay<Latest>,
     genesis: GenesisDocument,

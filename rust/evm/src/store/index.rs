@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use super::{Store, Txn};
 use crate::block::Executed;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::{self, Kind, List, MOST_IN_SECTION, Participants, SECTION, Walk};
 
 const BLOCK: u8 = 0;
@@ -22,6 +22,19 @@ fn list(kind: Kind, record: &[u8]) -> Result<List<'_>> {
         Kind::Logs => List::new(record),
         Kind::Participants => Ok(Participants::new(record)?.list),
     }
+}
+
+/// Deletes the records of a block whose body goes, and those of its section once the section's last block goes.
+pub(super) fn forget_index(store: &Store, txn: &mut RwTxn, number: u64) -> Result<()> {
+    for kind in [Kind::Logs, Kind::Participants] {
+        store.index.delete(txn, &key(kind, BLOCK, number))?;
+        if (number + 1).is_multiple_of(SECTION) {
+            store
+                .index
+                .delete(txn, &key(kind, SUMMARY, number / SECTION))?;
+        }
+    }
+    Ok(())
 }
 
 impl Store {
@@ -79,7 +92,7 @@ impl Store {
     }
 
     /// Calls `visit` with each block of the walk that may hold what `wanted` says, until it answers false. `pulse` is called now
-    /// and then, and ends the walk by an error.
+    /// and then, and ends the walk by an error. Logs that are pruned are refused; participants are sought in what is kept.
     pub fn walk_index(
         &self,
         txn: &Txn,
@@ -95,7 +108,11 @@ impl Store {
         } = walk;
         // A section that is not complete yet has no summary.
         let complete = self.head_number(txn)?.map_or(0, |head| head + 1) / SECTION;
-        let (mut low, mut high) = (first, last);
+        let bodies = self.kept(txn)?.bodies;
+        if first < bodies && kind == Kind::Logs {
+            return Err(Error::Pruned("pruned history unavailable".into()));
+        }
+        let (mut low, mut high) = (first.max(bodies), last);
         while low <= high {
             pulse()?;
             let section = (if backwards { high } else { low }) / SECTION;

@@ -6,6 +6,7 @@
 //! - `accounts`, `storage`: the latest state, flat; `codes`: by hash
 //! - `nodes`: the tries' nodes under growing numbers, never rewritten: every stored block's state stays readable
 //! - `undo`: number → what the block replaced in the flat tables
+//! - `meta`: the store's identity, its head, and what of the chain it no longer holds (`Kept`)
 //! - `index`: kind, level, number → fingerprints that find logs and transactions (`crate::index`)
 //!
 //! A commit is one write transaction: after a crash the store is at the last commit that returned, or a later one.
@@ -23,11 +24,15 @@ use crate::error::{Error, Result};
 use crate::node::{Link, Node, NodeId, NodeSource, parse_record};
 use crate::state::Account;
 
+mod importing;
 mod index;
+mod kept;
 mod receipts;
 mod records;
 mod write;
 
+pub use importing::Flat;
+pub use kept::{Doomed, Kept};
 pub use receipts::{Place, Receipts, ReceiptsRecord};
 use records::{decode_account, number_key, slot_key, to_u64};
 pub use records::{ommers, transactions, withdrawals};
@@ -207,7 +212,10 @@ impl Store {
 
     pub fn header(&self, txn: &Txn, number: u64) -> Result<Option<HeaderRecord>> {
         let Some(data) = self.headers.get(txn, &number_key(number))? else {
-            return Ok(None);
+            return match self.pruned(txn, number, "header")? {
+                gone @ Error::Pruned(_) => Err(gone),
+                _ => Ok(None),
+            };
         };
         let damaged = || {
             Error::Corrupt(format!(
@@ -242,7 +250,8 @@ impl Store {
 
     /// RLP of transactions, ommers and withdrawals, one after the other.
     pub fn body<'t>(&self, txn: &'t Txn, number: u64) -> Result<Option<&'t [u8]>> {
-        Ok(self.bodies.get(txn, &number_key(number))?)
+        let data = self.bodies.get(txn, &number_key(number))?;
+        self.unless_pruned(txn, number, data)
     }
 
     pub fn receipts(&self, txn: &Txn, number: u64) -> Result<Option<ReceiptsRecord>> {
@@ -253,7 +262,18 @@ impl Store {
     /// The receipts of a block, of which single ones are to be read.
     pub fn receipts_in_place<'t>(&self, txn: &'t Txn, number: u64) -> Result<Option<Receipts<'t>>> {
         let data = self.receipts.get(txn, &number_key(number))?;
-        data.map(Receipts::new).transpose()
+        self.unless_pruned(txn, number, data)?
+            .map(Receipts::new)
+            .transpose()
+    }
+
+    fn unless_pruned<T>(&self, txn: &Txn, number: u64, found: Option<T>) -> Result<Option<T>> {
+        if found.is_none()
+            && let gone @ Error::Pruned(_) = self.pruned(txn, number, "body")?
+        {
+            return Err(gone);
+        }
+        Ok(found)
     }
 
     pub fn tx_place(&self, txn: &Txn, hash: &B256) -> Result<Option<(u64, usize)>> {

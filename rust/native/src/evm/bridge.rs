@@ -24,6 +24,14 @@ pub fn to_py(py: Python<'_>, error: Error) -> PyErr {
         Error::Genesis(_) => raise(py, "ConfigError", message, "correct the genesis document"),
         Error::Limit(_) => raise(py, "Rejected", message, ""),
         Error::NotFound(_) => raise(py, "NotFound", message, ""),
+        Error::Pruned(_) => raise(py, "Pruned", message, ""),
+        Error::StatePruned(_) => raise(py, "StatePruned", message, ""),
+        Error::Snapshot(_) => raise(
+            py,
+            "InvalidSnapshot",
+            message,
+            "take it from somebody else, or check the trusted hash",
+        ),
         Error::Full(_) => raise(
             py,
             "StoreFull",

@@ -8,6 +8,7 @@ mod import;
 mod members;
 mod parallel;
 mod simulate;
+mod snapshot;
 mod streams;
 mod trace;
 mod values;
@@ -346,6 +347,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Evm>()?;
     module.add_class::<calls::Calls>()?;
     module.add_class::<simulate::Cancellation>()?;
+    module.add_function(wrap_pyfunction!(snapshot::import_snapshot, module)?)?;
+    module.add_function(wrap_pyfunction!(snapshot::snapshot_block, module)?)?;
     module.add_function(wrap_pyfunction!(functions::decode_transactions, module)?)?;
     module.add_function(wrap_pyfunction!(functions::transactions_root, module)?)?;
     module.add_function(wrap_pyfunction!(functions::sign_transaction, module)?)?;

@@ -1,7 +1,6 @@
 """What a chain's rules are and how much of it is kept: `eth_config`, `eth_capabilities`.
 
-Sources: EIP-7910; ethereum/execution-apis `src/eth/client.yaml`. Every block and every state is kept, so nothing is older than
-what can be asked for.
+Sources: EIP-7910; ethereum/execution-apis `src/eth/client.yaml`. What is pruned moves `oldestBlock` up.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from dougong.rpc.protocol import Methods
 
 __all__ = ["rule_methods"]
 
-RESOURCES = ("state", "tx", "logs", "receipts", "blocks", "stateproofs")
+STATES = ("state", "stateproofs")
+BODIES = ("tx", "logs", "receipts", "blocks")
 
 
 def rule_methods(chain: Chain) -> Methods:
@@ -25,8 +25,10 @@ def rule_methods(chain: Chain) -> Methods:
 
     async def capabilities() -> dict[str, object]:
         head = await chain.read(chain.evm.header, chain.backend.heads().latest)
-        kept = {"disabled": False, "oldestBlock": quantity(0)}
-        return {"head": {"number": quantity(head.number), "hash": hex_data(head.hash)}, **dict.fromkeys(RESOURCES, kept)}
+        states, bodies, _ = await chain.read(chain.evm.kept)
+        oldest = dict.fromkeys(STATES, states) | dict.fromkeys(BODIES, bodies)
+        kept = {resource: {"disabled": False, "oldestBlock": quantity(first)} for resource, first in oldest.items()}
+        return {"head": {"number": quantity(head.number), "hash": hex_data(head.hash)}, **kept}
 
     methods.add("eth_config", config)
     methods.add("eth_capabilities", capabilities)

@@ -75,6 +75,8 @@ class ClaimWatch:
             if claim.batch_end > follower.position.index:
                 later.append(claim)
                 continue
+            if claim.batch_start < follower.base:
+                continue  # on what was taken up with a snapshot, and not derived here
             self.checked += 1
             difference = self._difference(claim, follower)
             if difference:

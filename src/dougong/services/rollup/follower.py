@@ -98,6 +98,8 @@ class Follower:
         self._poll_s = poll_s
         self._log = log or structlog.get_logger()
         self._stepping = asyncio.Lock()
+        self.base = 0
+        """The batch that this node began after: 0, or where a snapshot ended."""
         self.rounds = 0
         """How many times `catch_up` has come to the end of what there was."""
 
@@ -132,6 +134,7 @@ class Follower:
         if own is not None:
             await in_thread(own.set_inbox, position.inbox_end, position.inbox_accumulator)
         follower = cls(chain, source, store, position, start, own=own, requeue=requeue, poll_s=poll_s, log=log)
+        follower.base = await in_thread(_base, store, position)
         await chain.set_heads(finalized=position.number)
         return follower
 
@@ -266,6 +269,13 @@ class Follower:
     def _put(self, table: str, key: bytes, record: bytes) -> None:
         with self._store.write() as txn:
             txn.put(table, key, record)
+
+
+def _base(store: Store, position: Position) -> int:
+    for key, _ in store.items("positions"):
+        first = int.from_bytes(key)
+        return min(first + 1, position.index) if first else 0
+    return 0
 
 
 def _is_void(data: bytes | None, agreed: HeaderInfo) -> bool:
