@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from dougong._native import Evm, import_snapshot
-from dougong.errors import InvalidInput, InvalidSnapshot, NotFound, Pruned, StatePruned, StoreCorrupt, StoreError
+from dougong.cli.nodes import Serving
+from dougong.errors import ConfigError, InvalidInput, InvalidSnapshot, NotFound, Pruned, StatePruned, StoreCorrupt, StoreError
 from dougong.rpc.errors import error_of
 from tests.services.world import RECIPIENT, USERS, genesis, transfers
 
@@ -244,3 +245,13 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert copy.head().hash == head.hash
     copy.close()
     assert run("export", file, "nobody", str(stack))[0] != 0
+
+
+@pytest.mark.parametrize(
+    "given", [(Path("x"), None), (None, "0x" + "11" * 32), (Path("x"), "0x12"), (Path("x"), "0x" + "zz" * 32)]
+)
+def test_a_snapshot_without_a_claim_to_trust_is_no_beginning(given: tuple[Path | None, str | None]) -> None:
+    with pytest.raises(ConfigError):
+        Serving(None, None, *given).beginning()
+    assert Serving().beginning() is None
+    assert Serving(None, None, Path("x"), "0x" + "11" * 32).beginning() == (Path("x"), b"\x11" * 32)

@@ -38,6 +38,17 @@ impl Sealed {
         Ok(Self::new(header))
     }
 
+    /// The header of a block in Ethereum's encoding; the rest of it is not looked at.
+    pub fn of_block(rlp: &[u8]) -> Result<Self, String> {
+        let mut rest = rlp;
+        let damaged = |error| format!("not a block: {error}");
+        alloy_rlp::Header::decode(&mut rest).map_err(damaged)?;
+        let start = rest;
+        let header = alloy_rlp::Header::decode(&mut rest).map_err(damaged)?;
+        let length = start.len() - rest.len() + header.payload_length;
+        Self::decode(start.get(..length).ok_or("not a block: it is cut off")?)
+    }
+
     /// Up to where the inbox is consumed: the 8 bytes of a rollup block's `extra_data`; 0 for the genesis block and for
     /// blocks of a chain without an inbox.
     pub fn inbox_end(&self) -> u64 {
@@ -124,6 +135,25 @@ pub struct Executed {
     pub outbox_root: B256,
     pub included: Vec<usize>,
     pub skipped: Vec<(usize, String)>,
+}
+
+impl Executed {
+    /// A block that nothing was executed for: a genesis block.
+    pub fn empty(sealed: Sealed, outbox_root: B256) -> Self {
+        Self {
+            sealed,
+            txs: Vec::new(),
+            receipts: Vec::new(),
+            touched: Vec::new(),
+            blob_price: 0,
+            ommers: Vec::new(),
+            withdrawals: Vec::new(),
+            forced: 0,
+            outbox_root,
+            included: Vec::new(),
+            skipped: Vec::new(),
+        }
+    }
 }
 
 /// The execution context of a block with this header.

@@ -116,6 +116,8 @@ fn what_is_pruned_is_told_by_its_name() {
     // Headers stay, and with them BLOCKHASH, and what is kept is read.
     assert_eq!(chain.header(4).unwrap().sealed.header.number, 4);
     json::block(chain.store(), 5, true).unwrap();
+    // As is the first block of all.
+    json::block(chain.store(), 0, true).unwrap();
     // A block that there never was is not a pruned one.
     assert!(matches!(chain.at(Some(11)), Err(Error::NotFound(_))));
     assert!(matches!(chain.block_rlp(11), Err(Error::NotFound(_))));

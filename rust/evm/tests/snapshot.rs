@@ -92,6 +92,8 @@ fn a_snapshot_taken_up_answers_and_goes_on_as_its_chain() {
     let mut copy = History::new(two.path());
     assert_eq!(everything(&copy.chain, 12), everything(&history.chain, 12));
     nodes_of(&copy.chain, 12, &mut HashSet::new());
+    let first = |chain: &Chain| dougong_evm::json::block(chain.store(), 0, true).unwrap();
+    assert_eq!(first(&copy.chain), first(&history.chain));
     // What is before it is told as pruned; headers that BLOCKHASH reaches are there.
     for number in 0..12 {
         assert!(matches!(
@@ -200,8 +202,11 @@ fn bytes_that_are_not_the_snapshot_are_refused_by_kind() {
     take_up(two.path(), document, &told.hash, &data).unwrap();
 }
 
-/// The records of all state frames: (is an account, bytes).
-fn records(frames: &[(u8, Vec<u8>)]) -> Vec<(bool, Vec<u8>)> {
+/// Whether it is an account's record, and its bytes.
+type Entry = (bool, Vec<u8>);
+
+/// The records of all state frames.
+fn records(frames: &[(u8, Vec<u8>)]) -> Vec<Entry> {
     let mut out = Vec::new();
     for (_, content) in frames.iter().filter(|(kind, _)| *kind == 2) {
         let mut rest = &content[..];
@@ -228,7 +233,7 @@ fn a_snapshot_that_lies_in_good_form_is_refused() {
     let frames = split(&data);
     let records = records(&frames);
     let (head, end) = (frames[0].clone(), frames[frames.len() - 1].clone());
-    let counts = |records: &[(bool, Vec<u8>)]| {
+    let counts = |records: &[Entry]| {
         let accounts = records.iter().filter(|(account, _)| *account).count() as u64;
         let codes = records
             .iter()
@@ -240,7 +245,7 @@ fn a_snapshot_that_lies_in_good_form_is_refused() {
             .collect::<Vec<u8>>()
     };
     assert_eq!(counts(&records), end.1);
-    let told_flaw = |records: &[(bool, Vec<u8>)]| {
+    let told_flaw = |records: &[Entry]| {
         let state: Vec<u8> = records.iter().flat_map(|(_, data)| data.clone()).collect();
         let lie = join(&[head.clone(), (2, state), (3, counts(records))]);
         refused(two.path(), document, &told.hash, &lie)
@@ -255,7 +260,7 @@ fn a_snapshot_that_lies_in_good_form_is_refused() {
         .iter()
         .position(|(account, data)| *account && data[61] == 2)
         .unwrap();
-    let with = |change: &dyn Fn(&mut Vec<(bool, Vec<u8>)>)| {
+    let with = |change: &dyn Fn(&mut Vec<Entry>)| {
         let mut changed = records.clone();
         change(&mut changed);
         told_flaw(&changed)

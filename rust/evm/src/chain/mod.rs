@@ -20,8 +20,8 @@ mod importing;
 mod pruning;
 mod writer;
 
-pub(crate) use writer::genesis_block;
-use writer::{Writer, load_head, outbox_root};
+use writer::{Writer, load_head};
+pub(crate) use writer::{genesis_block, outbox_root};
 
 pub struct Chain {
     pub config: ChainConfig,
@@ -112,19 +112,7 @@ impl Chain {
         match created {
             None => {
                 let outbox_root = outbox_root(&mut overlay, &config)?;
-                let block = Executed {
-                    sealed,
-                    txs: Vec::new(),
-                    receipts: Vec::new(),
-                    touched: Vec::new(),
-                    blob_price: 0,
-                    ommers: Vec::new(),
-                    withdrawals: Vec::new(),
-                    forced: 0,
-                    outbox_root,
-                    included: Vec::new(),
-                    skipped: Vec::new(),
-                };
+                let block = Executed::empty(sealed, outbox_root);
                 let mut txn = store.write()?;
                 let mut next = 1;
                 let node = match &root {

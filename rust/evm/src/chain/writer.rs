@@ -254,7 +254,7 @@ pub(crate) fn genesis_block(
     Ok((Sealed::new(header), changes, root))
 }
 
-pub(super) fn outbox_root(overlay: &mut Overlay<Latest>, config: &ChainConfig) -> Result<B256> {
+pub(crate) fn outbox_root(overlay: &mut Overlay<Latest>, config: &ChainConfig) -> Result<B256> {
     Ok(match overlay.account(OUTBOX)? {
         Some(_) => overlay.slot(OUTBOX, config.outbox_slot)?.into(),
         None => B256::ZERO,

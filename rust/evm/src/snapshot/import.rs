@@ -18,7 +18,7 @@ use super::frames::{END, HEAD, Reader, STATE};
 use super::records::{Code, Counts, Head, Record, take_record};
 use super::sorted::Sorting;
 use crate::block::{Executed, Sealed, context_of, receipts_root};
-use crate::chain::{HeadInfo, genesis_block};
+use crate::chain::{HeadInfo, genesis_block, outbox_root};
 use crate::config::{ChainConfig, GenesisDocument, OUTBOX};
 use crate::error::{Error, Result};
 use crate::import::{Foreign, check_roots, take};
@@ -55,6 +55,7 @@ pub fn import(
     store.begin_import()?;
     let mut overlay = Overlay::new(Latest::new(store.clone()));
     let (first, ..) = genesis_block(&store, &mut overlay, genesis)?;
+    let first_outbox = outbox_root(&mut overlay, &config)?;
     drop(overlay);
     let chain = keccak256([config.fingerprint().as_slice(), first.hash.as_slice()].concat());
 
@@ -76,23 +77,26 @@ pub fn import(
         return Err(untrue("the state's root is another"));
     }
     let mut txn = store.write()?;
-    let outbox_root = match store.account(&txn, &OUTBOX)? {
+    let last_outbox = match store.account(&txn, &OUTBOX)? {
         Some(_) => store.storage(&txn, &OUTBOX, &config.outbox_slot)?.into(),
         None => B256::ZERO,
     };
-    if outbox_root != head.outbox_root {
+    if last_outbox != head.outbox_root {
         return Err(untrue("the outbox root is another"));
     }
-    for sealed in ancestors.iter().chain([&first]) {
+    let oldest = ancestors
+        .last()
+        .map_or(header.number, |oldest| oldest.header.number);
+    let genesis = Executed::empty(first, first_outbox);
+    store.put_block(&mut txn, &genesis, &Changes::default(), 0, 1)?;
+    for sealed in ancestors.iter().filter(|sealed| sealed.header.number > 0) {
         store.put_header(&mut txn, &bare(sealed))?;
     }
     let number = header.number;
     let kept = Kept {
         states: number,
         bodies: number,
-        headers: ancestors
-            .last()
-            .map_or(number, |oldest| oldest.header.number),
+        headers: oldest,
         swept: number,
     };
     let block = executed(&config, block, head);
@@ -100,7 +104,7 @@ pub fn import(
     store.put_block(&mut txn, &block, &Changes::default(), node, next_node)?;
     store.set_kept(&mut txn, &kept)?;
     store.set_identity(&mut txn, &chain)?;
-    store.finish_import(&mut txn, number)?;
+    store.finish_import(&mut txn)?;
     txn.commit()?;
     Ok(HeadInfo::from(&block))
 }
@@ -139,13 +143,15 @@ fn bare(sealed: &Sealed) -> HeaderRecord {
 
 /// The block, and the headers before it, parent first.
 fn check_head(head: &Head, trusted: &B256, first: &Sealed) -> Result<(Foreign, Vec<Sealed>)> {
+    // First what costs nothing: only the trusted block's senders are recovered.
+    let claimed = Sealed::of_block(&head.block).map_err(untrue)?.hash;
+    if claimed != *trusted {
+        return Err(Flaw::Untrusted(claimed).into());
+    }
     let mut data = &head.block[..];
     let block = take(&mut data, &SenderCache::new(1)).map_err(untrue)?;
     if !data.is_empty() {
         return Err(Flaw::Malformed("the block goes on after its end").into());
-    }
-    if block.sealed.hash != *trusted {
-        return Err(Flaw::Untrusted(block.sealed.hash).into());
     }
     check_roots(&block).map_err(untrue)?;
     let header = &block.sealed.header;

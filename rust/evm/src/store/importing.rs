@@ -160,9 +160,9 @@ impl Store {
         Ok(txn.commit()?)
     }
 
-    /// In the transaction that makes the store a chain's. There is nothing that could undo the block.
-    pub fn finish_import(&self, txn: &mut RwTxn, number: u64) -> Result<()> {
-        self.undo.delete(txn, &number_key(number))?;
+    /// In the transaction that makes the store a chain's. There is nothing that could undo its blocks.
+    pub fn finish_import(&self, txn: &mut RwTxn) -> Result<()> {
+        self.undo.clear(txn)?;
         self.meta.delete(txn, b"importing")?;
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::node::{Kind, NodeId, Pointer, parse_record};
 
 /// The first block of which the store holds: its state, its body and receipts, its header. And the state up to which nodes that
-/// no kept state needs are gone. Block 0's header is always held.
+/// no kept state needs are gone. Block 0 is always held, but for its state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     pub states: u64,
@@ -184,6 +184,11 @@ impl Store {
         let mut kept = self.kept(txn)?;
         let mut gone = 0;
         while kept.bodies < target && gone < most {
+            if kept.bodies == 0 {
+                // The genesis block is small, and asked for as "earliest".
+                kept.bodies = 1;
+                continue;
+            }
             let key = number_key(kept.bodies);
             let hashes: Vec<_> = match self.bodies.get(txn, &key)? {
                 Some(body) => transactions(body)?.iter().map(keccak256).collect(),

@@ -172,9 +172,10 @@ class Follower:
     async def _step_back(self) -> None:
         """To the position before the last batch, which is no longer what settlement has."""
         index = self.position.index - 1
-        if index < 0:
+        if index < self.base:
             raise Divergence(
-                "settlement disagrees about the rollup from its first batch on", remedy="check the contract's address"
+                f"settlement disagrees about the rollup from the first batch on that this node knows, {self.base}",
+                remedy="check the contract's address; a node that began with a snapshot begins again with another",
             )
         before = self._genesis if index == 0 else (await in_thread(self.record, index - 1))[1]
         self._log.warning("the settlement chain was reorganised: a batch is gone", batch=index)
