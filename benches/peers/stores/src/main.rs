@@ -23,13 +23,14 @@ impl Random {
     }
 }
 
-pub fn key(number: u64) -> [u8; 52] {
+/// Bytes that no store can compress, as hashes are.
+fn bytes<const N: usize>(number: u64) -> [u8; N] {
     let mut random = Random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut key = [0; 52];
-    for chunk in key.chunks_mut(8) {
+    let mut bytes = [0; N];
+    for chunk in bytes.chunks_mut(8) {
         chunk.copy_from_slice(&random.next().to_le_bytes()[..chunk.len()]);
     }
-    key
+    bytes
 }
 
 fn size(folder: &Path) -> u64 {
@@ -46,23 +47,14 @@ fn size(folder: &Path) -> u64 {
 }
 
 fn measure(mut store: impl Store, folder: &Path, [keys, blocks, changes, reads]: [u64; 4]) {
-    let node = [0x5a; 300].map(|byte: u8| byte);
     let mut next = 0;
     let mut random = Random(42);
     let block = |numbers: &mut dyn Iterator<Item = u64>, store: &mut dyn Store, next: &mut u64| {
         let flat: Vec<_> = numbers
-            .map(|number| (key(number), [number as u8; 40]))
+            .map(|number| (bytes(number), bytes(number + 1)))
             .collect();
         let nodes: Vec<_> = (0..flat.len() as u64 * 4)
-            .map(|i| {
-                let mut record = node;
-                record[..8].copy_from_slice(
-                    &(*next + i)
-                        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                        .to_le_bytes(),
-                );
-                (*next + i, record)
-            })
+            .map(|i| (*next + i, bytes(*next + i)))
             .collect();
         *next += nodes.len() as u64;
         store.commit(&flat, &nodes);
@@ -90,7 +82,7 @@ fn measure(mut store: impl Store, folder: &Path, [keys, blocks, changes, reads]:
     let begun = Instant::now();
     let mut found = 0;
     for _ in 0..reads / 1_000 {
-        let wanted: Vec<_> = (0..1_000).map(|_| key(random.next() % keys)).collect();
+        let wanted: Vec<_> = (0..1_000).map(|_| bytes(random.next() % keys)).collect();
         found += store.read(&wanted);
     }
     let reading = begun.elapsed().as_secs_f64();
