@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import structlog
 
 from dougong._native import import_snapshot
 from dougong.errors import StatePruned
@@ -56,6 +57,24 @@ async def test_snapshots_are_of_finalized_blocks_and_the_last_two_stay(tmp_path:
     before = (folder / "30.snapshot").stat().st_mtime_ns
     await keeping.round()
     assert (folder / "30.snapshot").stat().st_mtime_ns == before
+    chain.evm.close()
+
+
+async def test_a_snapshot_that_cannot_be_made_is_not_tried_again_and_again(tmp_path: Path) -> None:
+    chain = await new_chain(tmp_path / "evm")
+    await grow(chain, 45)
+    await chain.set_heads(finalized=45)
+    await Keeping(chain, KeepingConfig(states=8), tmp_path).round()
+    assert chain.evm.kept() == (32, 0, 0)
+    with structlog.testing.capture_logs() as logged:
+        keeping = Keeping(chain, KeepingConfig(snapshot_interval=30), tmp_path / "snapshots")
+        await keeping.round()
+        await keeping.round()
+    assert [(line["event"], line["number"]) for line in logged] == [("no snapshot was made", 30)]
+    await grow(chain, 20)
+    await chain.set_heads(finalized=61)
+    await keeping.round()
+    assert [path.name for path in (tmp_path / "snapshots").iterdir()] == ["60.snapshot"]
     chain.evm.close()
 
 

@@ -152,12 +152,15 @@ def verifying_node(
         typer.Option("--snapshot", metavar="FILE", help="Begin an empty folder with this state, not with the genesis."),
     ] = None,
     claim: Annotated[str | None, typer.Option("--claim", metavar="0x…", help="The id of the claim to trust for it.")] = None,
+    history: Annotated[
+        int | None, typer.Option("--history", min=128, help="Of how many blocks under the finalized head states are kept; all.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rebuild a rollup from DA and settlement alone, and hold its claims to the result."""
     from dougong.cli.nodes import Serving, verifying_node_command
 
-    serving = Serving(listen, sequencer, snapshot, claim)
+    serving = Serving(listen, sequencer, snapshot, claim, history)
     verifying_node_command(rollup, stack, api, trust, folder, peer or (), serving, until=until, as_json=as_json)
 
 

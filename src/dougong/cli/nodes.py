@@ -18,6 +18,7 @@ from dougong.cli.output import print_json
 from dougong.errors import ConfigError, NotFound, Unavailable
 from dougong.rpc.server import RpcServer
 from dougong.services.nodes.light_node import LightConfig
+from dougong.services.rollup.keeping import Keeping, KeepingConfig
 from dougong.stack.config import host_and_port
 from dougong.stack.disk import Disk
 from dougong.stack.events import Event
@@ -52,12 +53,14 @@ class Sampling:
 @dataclass(frozen=True, slots=True)
 class Serving:
     """Where a verifying node shows what it has derived (None: nowhere), to whom it hands transactions on, and with which
-    snapshot, under which claim, an empty folder begins (None: with the genesis block)."""
+    snapshot, under which claim, an empty folder begins (None: with the genesis block). `history`: of how many blocks under the
+    finalized head states are kept (None: of all)."""
 
     listen: str | None = None
     sequencer: str | None = None
     snapshot: Path | None = None
     claim: str | None = None
+    history: int | None = None
 
     def beginning(self) -> tuple[Path, bytes] | None:
         if self.snapshot is None and self.claim is None:
@@ -265,7 +268,10 @@ async def _verifying(
                 facts: dict[str, object] = {"url": server.url(rollup)}
                 print_json(Event("listening", rollup, facts)) if as_json else print(f"{rollup}: JSON-RPC at {facts['url']}")
                 serves = group.create_task(server.run())
+            keeping = Keeping(node.node.chain, KeepingConfig(states=serving.history), folder / "snapshots")
+            keeps = group.create_task(keeping.run())
             await _rebuild(node, rollup, until, as_json=as_json)
+            keeps.cancel()
             if serves is not None:
                 serves.cancel()
 

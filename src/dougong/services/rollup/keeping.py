@@ -59,6 +59,7 @@ class Keeping:
         self._folder = folder
         self._idle_s = idle_s
         self._log = log or structlog.get_logger()
+        self._tried = 0
 
     async def run(self) -> None:
         while True:
@@ -78,8 +79,9 @@ class Keeping:
 
     async def _snapshot(self, number: int) -> None:
         path = self._folder / f"{number}.snapshot"
-        if number == 0 or path.exists():
+        if number <= self._tried or path.exists():
             return
+        self._tried = number
         await in_thread(self._folder.mkdir, parents=True, exist_ok=True)
         try:
             _, block_hash, digest, *_ = await in_thread(self._chain.evm.export_snapshot, str(path), number)
