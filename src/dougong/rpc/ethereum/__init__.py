@@ -18,6 +18,7 @@ from dougong.rpc.ethereum.debug import debug_methods
 from dougong.rpc.ethereum.events import Events
 from dougong.rpc.ethereum.express import Express
 from dougong.rpc.ethereum.fees import fee_methods
+from dougong.rpc.ethereum.filling import filling_methods
 from dougong.rpc.ethereum.filters import Filters, filter_methods
 from dougong.rpc.ethereum.logs import log_methods
 from dougong.rpc.ethereum.network import network_methods
@@ -47,6 +48,7 @@ SUBJECTS = (
     waiting_methods,
     account_methods,
     fee_methods,
+    filling_methods,
     log_methods,
     txpool_methods,
     otterscan_methods,

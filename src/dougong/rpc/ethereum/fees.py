@@ -17,7 +17,7 @@ from dougong.rpc.ethereum.chain import Chain
 from dougong.rpc.params import BlockId, quantity, read_block, read_count
 from dougong.rpc.protocol import Methods, Param
 
-__all__ = ["fee_methods"]
+__all__ = ["fee_methods", "suggested_fees"]
 
 SUGGESTED_PERCENTILE = 60.0
 MAX_PERCENTILES = 100
@@ -26,31 +26,6 @@ MAX_PERCENTILES = 100
 def fee_methods(chain: Chain) -> Methods:
     methods = Methods()
     evm, options = chain.evm, chain.options
-
-    def suggest(number: int) -> tuple[int, int]:
-        """(base fee, tip): the latest block's base fee or the next one's, whichever is higher, so that the price suffices for
-        calls on the latest block as well as in the next."""
-        header = evm.header(number)
-        tip = max(options.tip, options.least_tip())
-        if header.gas_used * 2 > header.gas_limit:
-            tip = max(tip, rewards(header, [SUGGESTED_PERCENTILE])[0])
-        base_fee, following, *_ = evm.fees(number)
-        return max(base_fee, following), tip
-
-    def rewards(header: HeaderInfo, percentiles: list[float]) -> list[int]:
-        """The tip that stands at each percentile of the block's gas, cheapest first."""
-        receipts = orjson.loads(evm.block_receipts_json(header.number))
-        paid = sorted(
-            (int(receipt["effectiveGasPrice"], 16) - header.base_fee, int(receipt["gasUsed"], 16)) for receipt in receipts
-        )
-        found: list[int] = []
-        place, gas = 0, paid[0][1] if paid else 0
-        for percentile in percentiles:
-            while place < len(paid) - 1 and gas < header.gas_used * percentile / 100:
-                place += 1
-                gas += paid[place][1]
-            found.append(paid[place][0] if paid else 0)
-        return found
 
     def history(count: int, newest: int, percentiles: list[float] | None) -> dict[str, Any]:
         count = min(count, newest + 1, options.fee_history_blocks if not percentiles else options.reward_blocks)
@@ -69,14 +44,15 @@ def fee_methods(chain: Chain) -> Methods:
         }
         if percentiles is not None:
             least = options.least_tip()
-            result["reward"] = [[quantity(max(tip, least)) for tip in rewards(header, percentiles)] for header in headers]
+            paid = (rewards(chain, header, percentiles) for header in headers)
+            result["reward"] = [[quantity(max(tip, least)) for tip in tips] for tips in paid]
         return result
 
     async def gas_price() -> str:
-        return quantity(sum(await chain.read(suggest, chain.backend.heads().latest)))
+        return quantity(sum(await chain.read(suggested_fees, chain, chain.backend.heads().latest)))
 
     async def priority_fee() -> str:
-        return quantity((await chain.read(suggest, chain.backend.heads().latest))[1])
+        return quantity((await chain.read(suggested_fees, chain, chain.backend.heads().latest))[1])
 
     async def base_fee() -> str:
         return quantity((await chain.read(evm.fees, chain.backend.heads().latest))[1])
@@ -102,6 +78,31 @@ def fee_methods(chain: Chain) -> Methods:
         Param("rewardPercentiles", read_percentiles, None),
     )
     return methods
+
+
+def suggested_fees(chain: Chain, number: int) -> tuple[int, int]:
+    """(base fee, tip): the block's base fee or the next one's, whichever is higher, so that the price suffices for calls on the
+    block as well as in the next."""
+    header = chain.evm.header(number)
+    tip = max(chain.options.tip, chain.options.least_tip())
+    if header.gas_used * 2 > header.gas_limit:
+        tip = max(tip, rewards(chain, header, [SUGGESTED_PERCENTILE])[0])
+    base_fee, following, *_ = chain.evm.fees(number)
+    return max(base_fee, following), tip
+
+
+def rewards(chain: Chain, header: HeaderInfo, percentiles: list[float]) -> list[int]:
+    """The tip that stands at each percentile of the block's gas, cheapest first."""
+    receipts = orjson.loads(chain.evm.block_receipts_json(header.number))
+    paid = sorted((int(receipt["effectiveGasPrice"], 16) - header.base_fee, int(receipt["gasUsed"], 16)) for receipt in receipts)
+    found: list[int] = []
+    place, gas = 0, paid[0][1] if paid else 0
+    for percentile in percentiles:
+        while place < len(paid) - 1 and gas < header.gas_used * percentile / 100:
+            place += 1
+            gas += paid[place][1]
+        found.append(paid[place][0] if paid else 0)
+    return found
 
 
 def read_percentiles(value: object) -> list[float]:
