@@ -1,6 +1,7 @@
 //! Bindings of one axis of a square. The GIL is released while it is made; malformed arguments raise `ValueError`.
 
-use crate::square::{NamespaceProof, axis_of, list, namespace_of, outside};
+use crate::list::list;
+use crate::square::{NamespaceProof, axis_of, namespace_of, outside};
 use dougong_square::{ExtendedAxis, SquareError};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

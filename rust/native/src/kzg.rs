@@ -1,6 +1,7 @@
 //! Bindings of c-kzg (EIP-4844, EIP-7594) with Ethereum's trusted setup. Every call releases the GIL; malformed arguments
 //! raise `ValueError`.
 
+use crate::list::list;
 use c_kzg::{Blob, Bytes48, Cell, Error, KzgSettings, ethereum_kzg_settings};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -21,19 +22,6 @@ fn wrong(error: Error) -> PyErr {
         Error::CError(code) => format!("c-kzg refuses the arguments: {code:?}"),
         other => other.to_string(),
     })
-}
-
-fn list<'py, T: AsRef<[u8]>>(
-    py: Python<'py>,
-    items: impl IntoIterator<Item = T>,
-) -> PyResult<Bound<'py, PyList>> {
-    PyList::new(
-        py,
-        items
-            .into_iter()
-            .map(|item| PyBytes::new(py, item.as_ref()))
-            .collect::<Vec<_>>(),
-    )
 }
 
 fn all<T>(

@@ -8,6 +8,8 @@ mod errors;
 mod evm;
 #[cfg(feature = "kzg")]
 mod kzg;
+#[cfg(any(feature = "square", feature = "kzg"))]
+mod list;
 #[cfg(feature = "square")]
 mod square;
 

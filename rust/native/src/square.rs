@@ -1,6 +1,7 @@
 //! Bindings of `dougong-square`. Long calls release the GIL; malformed arguments raise `ValueError`. Shares go in and out without
 //! being copied here: in as whatever lends its memory (the buffer protocol), out as a view of the square's own.
 
+use crate::list::list;
 use dougong_square::nmt::{NODE, Node};
 use dougong_square::{
     Axis, ExtendedSquare, NAMESPACE, RepairError, Repaired, SHARE, SquareError, axis_root, repair,
@@ -17,19 +18,6 @@ use pyo3::types::{PyBytes, PyList};
 struct PyExtendedSquare(ExtendedSquare);
 
 pub type NamespaceProof<'py> = (usize, usize, Bound<'py, PyList>, Bound<'py, PyBytes>);
-
-pub fn list<'py, T: AsRef<[u8]>>(
-    py: Python<'py>,
-    items: impl IntoIterator<Item = T>,
-) -> PyResult<Bound<'py, PyList>> {
-    PyList::new(
-        py,
-        items
-            .into_iter()
-            .map(|item| PyBytes::new(py, item.as_ref()))
-            .collect::<Vec<_>>(),
-    )
-}
 
 pub fn axis_of(axis: u8) -> PyResult<Axis> {
     match axis {

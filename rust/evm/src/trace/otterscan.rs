@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::Inspector;
 use revm::context::result::ExecutionResult;
 use revm::context::{ContextTr, JournalTr, LocalContextTr, TxEnv};
+use revm::handler::MainnetContext;
 use revm::inspector::JournalExt;
 use revm::interpreter::{
     CallInput, CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, CreateScheme,
@@ -19,22 +20,47 @@ use super::place::Place;
 use super::{Bounds, Clock, watch};
 use crate::config::ChainConfig;
 use crate::error::Result;
+use crate::state::Overlay;
 use crate::store::Store;
+use crate::view::At;
 
 const OPERATION: usize = 80;
 
-/// The transaction `hash`, all before it executed.
-fn place_of<'s>(
-    config: &ChainConfig,
-    store: &'s Store,
-    hash: &B256,
+/// A transaction about to be executed once more, all before it executed.
+struct Again<'s> {
+    place: Place<'s>,
+    tx: TxEnv,
     clock: Clock,
-) -> Result<Option<(Place<'s>, TxEnv)>> {
-    let found = Place::of_transaction(config, store, hash, clock)?;
-    Ok(found.map(|(place, index)| {
-        let tx = place.txs[index].env();
-        (place, tx)
-    }))
+    room: usize,
+}
+
+impl<'s> Again<'s> {
+    fn open(
+        config: &ChainConfig,
+        store: &'s Store,
+        hash: &B256,
+        bounds: &Bounds,
+    ) -> Result<Option<Self>> {
+        let clock = Clock::start(bounds);
+        let found = Place::of_transaction(config, store, hash, clock)?;
+        Ok(found.map(|(place, index)| Self {
+            tx: place.txs[index].env(),
+            place,
+            clock,
+            room: bounds.bytes,
+        }))
+    }
+
+    /// What the inspector has seen of it, and what it came to.
+    fn run<'a, T>(&'a mut self, inspector: T) -> Result<(T, ExecutionResult)>
+    where
+        T: Guarded + Inspector<MainnetContext<&'a mut Overlay<At<'s>>>>,
+    {
+        let mut guard = Guard::new(inspector, self.clock.end, self.room);
+        let (context, state) = (&self.place.context, &mut self.place.state);
+        let watched = watch(context, state, self.tx.clone(), true, &mut guard)?;
+        Ok((guard.inner, watched.result))
+    }
 }
 
 fn shown(value: &impl Serialize, bounds: &Bounds) -> Result<Vec<u8>> {
@@ -60,17 +86,11 @@ pub fn internal_operations(
     hash: &B256,
     bounds: &Bounds,
 ) -> Result<Option<Vec<u8>>> {
-    let clock = Clock::start(bounds);
-    let Some((mut place, tx)) = place_of(config, store, hash, clock)? else {
+    let Some(mut again) = Again::open(config, store, hash, bounds)? else {
         return Ok(None);
     };
-    let mut guard = Guard::new(
-        InternalOperationsInspector::default(),
-        clock.end,
-        bounds.bytes,
-    );
-    watch(&place.context, &mut place.state, tx, true, &mut guard)?;
-    shown(&guard.inner.operations(), bounds).map(Some)
+    let (seen, _) = again.run(InternalOperationsInspector::default())?;
+    shown(&seen.operations(), bounds).map(Some)
 }
 
 struct Nothing;
@@ -94,13 +114,11 @@ pub fn revert_data(
     hash: &B256,
     bounds: &Bounds,
 ) -> Result<Option<Vec<u8>>> {
-    let clock = Clock::start(bounds);
-    let Some((mut place, tx)) = place_of(config, store, hash, clock)? else {
+    let Some(mut again) = Again::open(config, store, hash, bounds)? else {
         return Ok(None);
     };
-    let mut guard = Guard::new(Nothing, clock.end, bounds.bytes);
-    let watched = watch(&place.context, &mut place.state, tx, true, &mut guard)?;
-    Ok(Some(match &watched.result {
+    let (_, result) = again.run(Nothing)?;
+    Ok(Some(match result {
         ExecutionResult::Revert { output, .. } => output.to_vec(),
         ExecutionResult::Success { .. } | ExecutionResult::Halt { .. } => Vec::new(),
     }))
@@ -236,11 +254,9 @@ pub fn entries(
     hash: &B256,
     bounds: &Bounds,
 ) -> Result<Option<Vec<u8>>> {
-    let clock = Clock::start(bounds);
-    let Some((mut place, tx)) = place_of(config, store, hash, clock)? else {
+    let Some(mut again) = Again::open(config, store, hash, bounds)? else {
         return Ok(None);
     };
-    let mut guard = Guard::new(Entries::default(), clock.end, bounds.bytes);
-    watch(&place.context, &mut place.state, tx, true, &mut guard)?;
-    shown(&guard.inner.list, bounds).map(Some)
+    let (seen, _) = again.run(Entries::default())?;
+    shown(&seen.list, bounds).map(Some)
 }

@@ -1,16 +1,10 @@
 //! Single parts of a stored block, read without the rest of it.
 
-use dougong_evm::alloy::B256;
 use dougong_evm::json;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::Evm;
-use super::bridge::fixed;
-
-fn shown(py: Python<'_>, bytes: Option<Vec<u8>>) -> Option<Bound<'_, PyBytes>> {
-    bytes.map(|bytes| PyBytes::new(py, &bytes))
-}
+use super::{Evm, shown};
 
 #[pymethods]
 impl Evm {
@@ -31,9 +25,9 @@ impl Evm {
         py: Python<'py>,
         tx_hash: &[u8],
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
-        let found = self.with(py, |chain| json::raw_transaction(chain.store(), &hash))?;
-        Ok(shown(py, found))
+        self.of_transaction(py, tx_hash, |chain, hash| {
+            json::raw_transaction(chain.store(), hash)
+        })
     }
 
     fn ommer_json<'py>(

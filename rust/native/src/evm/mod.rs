@@ -59,6 +59,32 @@ impl Evm {
     ) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &self.with(py, run)?))
     }
+
+    /// What `find` knows of the transaction of that hash.
+    fn of_transaction<'py>(
+        &self,
+        py: Python<'py>,
+        tx_hash: &[u8],
+        find: impl FnOnce(&Chain, &B256) -> EvmResult<Option<Vec<u8>>> + Send,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
+        let found = self.with(py, |chain| find(chain, &hash))?;
+        Ok(shown(py, found))
+    }
+
+    fn outcome<'py>(
+        &self,
+        py: Python<'py>,
+        run: impl FnOnce(&Chain) -> EvmResult<call::Outcome> + Send,
+    ) -> PyResult<(bool, Bound<'py, PyBytes>, u64)> {
+        let outcome = self.with(py, run)?;
+        let data = PyBytes::new(py, &outcome.data);
+        Ok((outcome.success, data, outcome.gas))
+    }
+}
+
+fn shown(py: Python<'_>, found: Option<Vec<u8>>) -> Option<Bound<'_, PyBytes>> {
+    found.map(|bytes| PyBytes::new(py, &bytes))
 }
 
 #[pymethods]
@@ -251,10 +277,9 @@ impl Evm {
         py: Python<'py>,
         tx_hash: &[u8],
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
-        Ok(self
-            .with(py, |chain| json::transaction(chain.store(), &hash))?
-            .map(|json| PyBytes::new(py, &json)))
+        self.of_transaction(py, tx_hash, |chain, hash| {
+            json::transaction(chain.store(), hash)
+        })
     }
 
     fn receipt_json<'py>(
@@ -262,10 +287,9 @@ impl Evm {
         py: Python<'py>,
         tx_hash: &[u8],
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
-        Ok(self
-            .with(py, |chain| receipts::one(chain.store(), &hash))?
-            .map(|json| PyBytes::new(py, &json)))
+        self.of_transaction(py, tx_hash, |chain, hash| {
+            receipts::one(chain.store(), hash)
+        })
     }
 
     fn block_receipts_json<'py>(
@@ -285,15 +309,10 @@ impl Evm {
         gas_cap: u64,
         overrides_json: (&str, &str),
     ) -> PyResult<(bool, Bound<'py, PyBytes>, u64)> {
-        let outcome = self.with(py, |chain| {
+        self.outcome(py, |chain| {
             let request = call::Request::parse(request_json, overrides_json)?;
             call::call(&chain.config, chain.store(), &request, number, gas_cap)
-        })?;
-        Ok((
-            outcome.success,
-            PyBytes::new(py, &outcome.data),
-            outcome.gas,
-        ))
+        })
     }
 
     #[pyo3(signature = (request_json, number, gas_cap, overrides_json = ("null", "null")))]
@@ -305,15 +324,10 @@ impl Evm {
         gas_cap: u64,
         overrides_json: (&str, &str),
     ) -> PyResult<(bool, Bound<'py, PyBytes>, u64)> {
-        let outcome = self.with(py, |chain| {
+        self.outcome(py, |chain| {
             let request = call::Request::parse(request_json, overrides_json)?;
             call::estimate_gas(&chain.config, chain.store(), &request, number, gas_cap)
-        })?;
-        Ok((
-            outcome.success,
-            PyBytes::new(py, &outcome.data),
-            outcome.gas,
-        ))
+        })
     }
 
     fn proof_json<'py>(

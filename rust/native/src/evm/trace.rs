@@ -1,13 +1,11 @@
 //! Traces: executions of the past, watched, and what lies beside them.
 
-use dougong_evm::alloy::B256;
 use dougong_evm::trace::{self, Bounds};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::time::Duration;
 
 use super::Evm;
-use super::bridge::fixed;
 
 fn bounds(seconds: f64, max_bytes: usize) -> Bounds {
     Bounds {
@@ -28,12 +26,10 @@ impl Evm {
         seconds: f64,
         max_bytes: usize,
     ) -> PyResult<Found<'py>> {
-        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
         let bounds = bounds(seconds, max_bytes);
-        let found = self.with(py, |chain| {
-            trace::transaction(&chain.config, chain.store(), &hash, options_json, &bounds)
-        })?;
-        Ok(found.map(|json| PyBytes::new(py, &json)))
+        self.of_transaction(py, tx_hash, |chain, hash| {
+            trace::transaction(&chain.config, chain.store(), hash, options_json, &bounds)
+        })
     }
 
     fn trace_block<'py>(
@@ -128,12 +124,10 @@ impl Evm {
         seconds: f64,
         max_bytes: usize,
     ) -> PyResult<Found<'py>> {
-        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
         let bounds = bounds(seconds, max_bytes);
-        let found = self.with(py, |chain| {
-            trace::entries(&chain.config, chain.store(), &hash, &bounds)
-        })?;
-        Ok(found.map(|json| PyBytes::new(py, &json)))
+        self.of_transaction(py, tx_hash, |chain, hash| {
+            trace::entries(&chain.config, chain.store(), hash, &bounds)
+        })
     }
 
     fn internal_operations_json<'py>(
@@ -143,12 +137,10 @@ impl Evm {
         seconds: f64,
         max_bytes: usize,
     ) -> PyResult<Found<'py>> {
-        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
         let bounds = bounds(seconds, max_bytes);
-        let found = self.with(py, |chain| {
-            trace::internal_operations(&chain.config, chain.store(), &hash, &bounds)
-        })?;
-        Ok(found.map(|json| PyBytes::new(py, &json)))
+        self.of_transaction(py, tx_hash, |chain, hash| {
+            trace::internal_operations(&chain.config, chain.store(), hash, &bounds)
+        })
     }
 
     fn revert_data<'py>(
@@ -158,12 +150,10 @@ impl Evm {
         seconds: f64,
         max_bytes: usize,
     ) -> PyResult<Found<'py>> {
-        let hash = B256::new(fixed(py, "a transaction hash", tx_hash)?);
         let bounds = bounds(seconds, max_bytes);
-        let found = self.with(py, |chain| {
-            trace::revert_data(&chain.config, chain.store(), &hash, &bounds)
-        })?;
-        Ok(found.map(|data| PyBytes::new(py, &data)))
+        self.of_transaction(py, tx_hash, |chain, hash| {
+            trace::revert_data(&chain.config, chain.store(), hash, &bounds)
+        })
     }
 
     fn raw_receipts<'py>(

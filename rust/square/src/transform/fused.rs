@@ -3,8 +3,8 @@
 //! the highest levels back and forth at once.
 
 use super::x86::{
-    available, forward_four, forward_pass, forward_two, group_of, halves, inverse_four,
-    inverse_pass, inverse_two, load, matrices, quarters, store,
+    FORWARD, INVERSE, available, forward_four, forward_two, group_of, halves, inverse_four,
+    inverse_two, load, matrices, pass, quarters, store,
 };
 use crate::bytes::{Factor, LINE, Line};
 use std::arch::x86_64::*;
@@ -154,7 +154,7 @@ fn turn<const WIDE: bool>(lines: &mut [Line], upper: &Levels, whole: &Levels) {
     let groups = |level: usize| 1 << (below - level - 2);
     for (section, lines) in lines.chunks_exact_mut(1 << below).enumerate() {
         for level in (2..below).step_by(2) {
-            inverse_pass::<WIDE>(lines, upper, level, section * groups(level));
+            pass::<WIDE, INVERSE>(lines, upper, level, section * groups(level));
         }
     }
     if upper.len() - below == 1 {
@@ -176,7 +176,7 @@ fn turn<const WIDE: bool>(lines: &mut [Line], upper: &Levels, whole: &Levels) {
     }
     for (section, lines) in lines.chunks_exact_mut(1 << below).enumerate() {
         for level in (2..below).step_by(2).rev() {
-            forward_pass::<WIDE>(lines, whole, level, section * groups(level));
+            pass::<WIDE, FORWARD>(lines, whole, level, section * groups(level));
         }
     }
 }

@@ -5,6 +5,10 @@ use crate::bytes::{Factor, Line};
 use std::arch::x86_64::*;
 use std::sync::LazyLock;
 
+/// Which way a transform goes, known when it is compiled.
+pub const INVERSE: bool = true;
+pub const FORWARD: bool = false;
+
 pub fn available() -> bool {
     static FOUND: LazyLock<bool> = LazyLock::new(|| {
         !crate::cpu::portable()
@@ -160,10 +164,10 @@ pub fn quarters(group: &mut [Line]) -> impl Iterator<Item = [&mut Line; 4]> {
         .map(|([a, b], [c, d])| [a, b, c, d])
 }
 
-/// Two levels of the inverse transform from `level` on, over lines that begin with group `first`.
+/// Two levels of a transform, `level` and the one above it, over lines that begin with group `first`.
 #[inline]
 #[target_feature(enable = "gfni,avx512f,avx512bw")]
-pub fn inverse_pass<const WIDE: bool>(
+pub fn pass<const WIDE: bool, const WAY: bool>(
     lines: &mut [Line],
     factors: &[Vec<Factor>],
     level: usize,
@@ -172,7 +176,11 @@ pub fn inverse_pass<const WIDE: bool>(
     for (index, group) in lines.chunks_exact_mut(4 << level).enumerate() {
         let m = group_of::<WIDE>(&factors[level..], first + index);
         for [a, b, c, d] in quarters(group) {
-            let values = inverse_four::<WIDE>([load(a), load(b), load(c), load(d)], m);
+            let values = [load(a), load(b), load(c), load(d)];
+            let values = match WAY {
+                INVERSE => inverse_four::<WIDE>(values, m),
+                FORWARD => forward_four::<WIDE>(values, m),
+            };
             for (line, value) in [a, b, c, d].into_iter().zip(values) {
                 store(line, value);
             }
@@ -180,23 +188,20 @@ pub fn inverse_pass<const WIDE: bool>(
     }
 }
 
-/// Two levels of the forward transform down to `level`, over lines that begin with group `first`.
+/// The highest level, where the number of levels is odd.
 #[inline]
 #[target_feature(enable = "gfni,avx512f,avx512bw")]
-pub fn forward_pass<const WIDE: bool>(
-    lines: &mut [Line],
-    factors: &[Vec<Factor>],
-    level: usize,
-    first: usize,
-) {
-    for (index, group) in lines.chunks_exact_mut(4 << level).enumerate() {
-        let m = group_of::<WIDE>(&factors[level..], first + index);
-        for [a, b, c, d] in quarters(group) {
-            let values = forward_four::<WIDE>([load(a), load(b), load(c), load(d)], m);
-            for (line, value) in [a, b, c, d].into_iter().zip(values) {
-                store(line, value);
-            }
-        }
+fn highest<const WIDE: bool, const WAY: bool>(lines: &mut [Line], factors: &[Vec<Factor>]) {
+    let [level] = factors else { return };
+    let m = matrices::<WIDE>(&level[0]);
+    for [x, y] in halves(lines) {
+        let values = [load(x), load(y)];
+        let [a, b] = match WAY {
+            INVERSE => inverse_two::<WIDE>(values, m),
+            FORWARD => forward_two::<WIDE>(values, m),
+        };
+        store(x, a);
+        store(y, b);
     }
 }
 
@@ -204,31 +209,17 @@ pub fn forward_pass<const WIDE: bool>(
 fn inverse_of<const WIDE: bool>(lines: &mut [Line], factors: &[Vec<Factor>]) {
     let paired = factors.len() / 2 * 2;
     for level in (0..paired).step_by(2) {
-        inverse_pass::<WIDE>(lines, factors, level, 0);
+        pass::<WIDE, INVERSE>(lines, factors, level, 0);
     }
-    if let [highest] = &factors[paired..] {
-        let m = matrices::<WIDE>(&highest[0]);
-        for [x, y] in halves(lines) {
-            let [a, b] = inverse_two::<WIDE>([load(x), load(y)], m);
-            store(x, a);
-            store(y, b);
-        }
-    }
+    highest::<WIDE, INVERSE>(lines, &factors[paired..]);
 }
 
 #[target_feature(enable = "gfni,avx512f,avx512bw")]
 fn forward_of<const WIDE: bool>(lines: &mut [Line], factors: &[Vec<Factor>]) {
     let paired = factors.len() / 2 * 2;
-    if let [highest] = &factors[paired..] {
-        let m = matrices::<WIDE>(&highest[0]);
-        for [x, y] in halves(lines) {
-            let [a, b] = forward_two::<WIDE>([load(x), load(y)], m);
-            store(x, a);
-            store(y, b);
-        }
-    }
+    highest::<WIDE, FORWARD>(lines, &factors[paired..]);
     for level in (0..paired).step_by(2).rev() {
-        forward_pass::<WIDE>(lines, factors, level, 0);
+        pass::<WIDE, FORWARD>(lines, factors, level, 0);
     }
 }
 
