@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import orjson
 import uvicorn
@@ -21,6 +21,7 @@ from starlette.responses import Response
 from dougong.errors import ConfigError
 from dougong.rpc.connection import connection_class
 from dougong.rpc.errors import RpcError
+from dougong.rpc.places import Places, room_for
 from dougong.rpc.protocol import Limits
 from dougong.rpc.websockets import WebSocketConnection
 
@@ -29,6 +30,7 @@ __all__ = ["Listening", "json_response", "listen", "read_body", "refusal", "serv
 SHUTDOWN_SECONDS = 5  # for calls under way when the server stops
 BACKLOG = 2_048
 MAX_CONNECTIONS = 4_096
+CLIENT_CONNECTIONS = 1_024
 
 
 class Listening:
@@ -66,14 +68,20 @@ async def serve(
     limits: Limits,
     *,
     max_connections: int = MAX_CONNECTIONS,
-    websockets: bool = False,
+    client_connections: int = CLIENT_CONNECTIONS,
+    websockets: int = 0,
+    message_bytes: int | None = None,
+    proxies: Collection[str] = (),
 ) -> None:
-    """Serves until cancelled, then answers what is under way, and closes the socket."""
+    """Serves until cancelled, then answers what is under way, and closes the socket. `max_connections` without the `websockets`,
+    of which so many are expected (0: they are not served), `client_connections` those of one address that is no proxy;
+    `message_bytes` of a WebSocket's message (None: as of a body)."""
+    places = Places(room_for(max_connections, websockets), client_connections, proxies)
     config = uvicorn.Config(
         app,
-        http=connection_class(limits.head_bytes, limits.head_seconds),
+        http=connection_class(limits.head_bytes, limits.head_seconds, places),
         ws=WebSocketConnection if websockets else "none",
-        ws_max_size=limits.request_bytes,
+        ws_max_size=message_bytes or limits.request_bytes,
         ws_per_message_deflate=False,  # a small message must not become a large one
         lifespan="off",
         log_config=None,
@@ -82,7 +90,6 @@ async def serve(
         date_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        limit_concurrency=max_connections,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = _Server(config)

@@ -10,7 +10,8 @@ chains, `GET /metrics` Prometheus.
 
 What an attacker can do with a socket: send what it likes. A head or body over the limit is refused before it is read to its
 end, one that trickles is cut off, more requests than the limit get 503, and nothing that arrives makes anything but a JSON-RPC
-error. Nobody takes more than one client's part of it (`rpc/throttle.py`): 429 for his requests beyond. Nor does anybody let many
+error. Nobody takes more than one client's part of it (`rpc/throttle.py`): 429 for his requests beyond, and his connections beyond
+(`rpc/places.py`) are told 503 before they are listened to. Nor does anybody let many
 replies wait that he does not read (`rpc/replies.py`): 503. What this cannot stop is a flood from many addresses: a server that is
 open to the world wants a proxy in front, and then `proxies` names it.
 Methods are reads or take signed transactions, so other sites' pages may call them (CORS): there is no session to ride on.
@@ -34,7 +35,7 @@ from starlette.websockets import WebSocket
 from dougong.errors import ConfigError, DougongError, Unavailable
 from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
 from dougong.rpc.errors import RpcError
-from dougong.rpc.listening import Listening, json_response, listen, read_body, refusal, serve
+from dougong.rpc.listening import CLIENT_CONNECTIONS, MAX_CONNECTIONS, Listening, json_response, listen, read_body, refusal, serve
 from dougong.rpc.protocol import Limits, Methods, Observer, answer
 from dougong.rpc.relaying import Relay
 from dougong.rpc.replies import Replies, Reply
@@ -63,10 +64,13 @@ class RpcServer(Listening):
         proxies: Collection[str] = (),
         replies_bytes: int = 512 << 20,
         sockets: SocketLimits | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        client_connections: int = CLIENT_CONNECTIONS,
     ) -> None:
         """`max_requests` is how many requests may be under way at a time, `origins` whose pages may call (CORS), `clients` what
         one client may take, `proxies` whose X-Forwarded-For is believed, `replies_bytes` how much may wait for slow readers,
-        `sockets` what WebSocket connections may take."""
+        `sockets` what WebSocket connections may take, `max_connections` how many others there may be, `client_connections` of
+        one client."""
         super().__init__(listener)
         self._limits = limits or Limits()
         self._max_requests = max_requests
@@ -76,6 +80,8 @@ class RpcServer(Listening):
         self._proxies = frozenset(proxies)
         self._origins = frozenset(origins)
         self._sockets = sockets or SocketLimits()
+        self._max_connections = max_connections
+        self._client_connections = client_connections
         self._connections = 0
         self._unread = Unread()
         self._registry = registry or CollectorRegistry()
@@ -120,6 +126,8 @@ class RpcServer(Listening):
         clients: ClientLimits | None = None,
         proxies: Collection[str] = (),
         sockets: SocketLimits | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        client_connections: int = CLIENT_CONNECTIONS,
     ) -> RpcServer:
         """Takes the address at once (port 0: any free one). Raises `ConfigError` naming it when that is not possible."""
         return cls(
@@ -131,6 +139,8 @@ class RpcServer(Listening):
             clients=clients,
             proxies=proxies,
             sockets=sockets,
+            max_connections=max_connections,
+            client_connections=client_connections,
         )
 
     def url(self, chain: str) -> str:
@@ -158,7 +168,16 @@ class RpcServer(Listening):
 
     async def run(self) -> None:
         """Serves until cancelled, then answers what is under way, and closes the socket."""
-        await serve(self.app, self._listener, self._limits, websockets=True)
+        await serve(
+            self.app,
+            self._listener,
+            self._limits,
+            max_connections=self._max_connections,
+            client_connections=self._client_connections,
+            websockets=self._sockets.connections,
+            message_bytes=self._sockets.message_bytes,
+            proxies=self._proxies,
+        )
 
     # --- routes -----------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from itertools import islice
 from dougong.net.codes import LIMIT_EXCEEDED
 from dougong.rpc.errors import RpcError
 
-__all__ = ["Client", "ClientLimits", "Throttle", "TooMany", "address_of", "cost_of"]
+__all__ = ["Client", "ClientLimits", "Throttle", "TooMany", "address_of", "cost_of", "network_of"]
 
 MOST_CLIENTS = 16_384
 _KIB = 1 << 10
@@ -191,7 +191,7 @@ class Throttle:
         return len(self._clients)
 
     def client(self, address: str) -> Client:
-        key = _network(address)
+        key = network_of(address)
         found = self._clients.get(key)
         if found is None:
             self._forget()
@@ -217,7 +217,8 @@ def address_of(peer: str, forwarded: str, proxies: Collection[str]) -> str:
     return peer
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """What counts as one client: an IPv4 address, 64 bits of an IPv6 address."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

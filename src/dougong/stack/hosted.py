@@ -51,6 +51,9 @@ async def host(
         burst_bytes=limits.client_burst_mib << 20,
         calls=limits.client_calls,
         requests=limits.client_requests,
+        connections=limits.client_connections,
+        subscriptions=limits.client_subscriptions,
+        filters=limits.client_filters,
     )
     server = RpcServer.bind(HERE, 0, registry=metrics.registry, clients=clients, proxies=(HERE,))
     supervisor = Supervisor(log=log, registry=metrics.registry)

@@ -115,7 +115,7 @@ class CelestiaServer(Listening):
 
     async def run(self) -> None:
         """Serves until cancelled, then answers what is under way, and closes the socket."""
-        await serve(self.app, self._listener, self._limits, websockets=True)
+        await serve(self.app, self._listener, self._limits, websockets=self._api.limits.connections, proxies=self._api.proxies)
 
     # --- HTTP -------------------------------------------------------------------------------------------------------
 
