@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dougong.errors import InvalidSnapshot, NotFound, StatePruned
-from dougong.services.nodes.from_snapshot import find_claim, take_up
+from dougong.services.rollup.from_snapshot import find_claim, take_up
 from dougong.settlement.encoding import claim_id
 from tests.services.settled import PROPOSER, USER, settled_rollup, settled_world
 from tests.services.test_verifying_node import settle_and_claim, verifier

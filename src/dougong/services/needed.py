@@ -71,6 +71,8 @@ class NeededHeights:
         """The lowest height of a batch after the last final claim."""
         first = proposer.claims[proposer.final - 1].batch_end if 0 < proposer.final <= len(proposer.claims) else 0
         end = self._follower.position.index
+        if first < self._follower.base - 1 and end:
+            return 0  # begun with a snapshot, and the claim under it not met yet: where those batches lie is not known here
         self._oldest = {index: height for index, height in self._oldest.items() if first <= index < end}
         for index in range(first, end):
             if index not in self._oldest:

@@ -254,6 +254,8 @@ class RollupConfig(Table):
     history: Literal["archive"] | Blocks = "archive"
     bodies: Literal["archive"] | Blocks = "archive"
     snapshot_interval: Blocks | None = None
+    snapshot: Annotated[Path, BeforeValidator(_written_path)] | None = None
+    snapshot_claim: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{64}$")] | None = None
     challenge_window_s: Seconds | None = None
     force_delay_s: Seconds | None = None
     sequencer_timeout_s: Seconds | None = None

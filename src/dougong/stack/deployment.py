@@ -82,6 +82,15 @@ class Deployment:
         """Whether it is registered already."""
         return name in self._record["rollups"]
 
+    def known_rollup(self, name: str) -> int:
+        """The id under which it is registered already. Raises `NotFound`."""
+        known = self._record["rollups"].get(name)
+        if known is None:
+            raise NotFound(
+                f"{name} is not registered yet", remedy="copy keys, genesis and deployment from the stack that runs it"
+            )
+        return int(known)
+
     def known_attestations(self, availability: str) -> bytes:
         """The contract that is deployed already. Raises `NotFound`."""
         known = self._record["contracts"].get(f"attestations.{availability}")

@@ -30,7 +30,6 @@ from dougong.net.node import Meter, NodeClient
 from dougong.rpc.ethereum import EthereumApi, EthereumOptions
 from dougong.rpc.server import RpcServer
 from dougong.services.nodes.deception import Deception
-from dougong.services.nodes.from_snapshot import find_claim, take_up
 from dougong.services.nodes.light_blobs import BlobSettlementCheck
 from dougong.services.nodes.light_node import LightConfig, LightNode, LightReport, Withheld
 from dougong.services.nodes.light_settlement import RollupCheck, SettlementCheck, SettlementReport
@@ -39,6 +38,7 @@ from dougong.services.nodes.rejections import ChainRejected
 from dougong.services.nodes.settled_storage import EmbeddedChain, SettledStorage
 from dougong.services.nodes.verifying_node import Ahead, ClaimWatch, VerifyingNode
 from dougong.services.rollup.forwarding import Submit, forwarding, refuse
+from dougong.services.rollup.from_snapshot import find_claim, take_up
 from dougong.services.rollup.sources import BatchSource, Position, SettledSource, SovereignSource
 from dougong.settlement.client import SettlementClient
 from dougong.stack.remote_layers import RemoteLayer, chain_clients, remote_blobs, remote_layer

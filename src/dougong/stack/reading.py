@@ -75,7 +75,8 @@ def parse(text: str, *, source: str, base: Path) -> StackConfig:
     if wrong:
         raise _first(wrong, text, source)
     layers = {name: _based(layer, base) for name, layer in config.availability.items()}
-    return config.model_copy(update={"data_dir": base / config.data_dir, "availability": layers})
+    rollups = {name: _begun(rollup, base) for name, rollup in config.rollup.items()}
+    return config.model_copy(update={"data_dir": base / config.data_dir, "availability": layers, "rollup": rollups})
 
 
 def _based(layer: AvailabilityConfig, base: Path) -> AvailabilityConfig:
@@ -83,6 +84,11 @@ def _based(layer: AvailabilityConfig, base: Path) -> AvailabilityConfig:
     if isinstance(layer, CelestiaAvailability) and layer.token_file is not None:
         return layer.model_copy(update={"token_file": base / layer.token_file})
     return layer
+
+
+def _begun(rollup: RollupConfig, base: Path) -> RollupConfig:
+    """The same for a rollup's snapshot."""
+    return rollup if rollup.snapshot is None else rollup.model_copy(update={"snapshot": base / rollup.snapshot})
 
 
 # --- what one table cannot see --------------------------------------------------------------------------------------
@@ -103,6 +109,9 @@ def check(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
         yield from _reference(rollup.availability, config.availability, "availability", here)
         if rollup.process:
             yield from _alone(rollup, config, here)
+        if (rollup.snapshot is None) != (rollup.snapshot_claim is None):
+            key = "snapshot" if rollup.snapshot_claim is None else "snapshot_claim"
+            yield (*here, key), "snapshot and snapshot_claim go together", "give both, or neither"
         if rollup.settlement is not None:
             yield from _reference(rollup.settlement, config.settlement, "settlement", here)
             yield from _settled(rollup, here)
@@ -174,7 +183,7 @@ def _alone(rollup: RollupConfig, config: StackConfig, here: Path_) -> Iterator[t
 
 
 def _sovereign(rollup: RollupConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:
-    for key in ("proof", "challenge_window_s", "force_delay_s", "sequencer_timeout_s"):
+    for key in ("proof", "challenge_window_s", "force_delay_s", "sequencer_timeout_s", "snapshot"):
         if getattr(rollup, key) is not None:
             yield (*here, key), f"{key} means nothing without a settlement", f"remove {key}, or name a settlement"
 

@@ -29,6 +29,7 @@ from dougong.services.rollup.batches import PublishedBlocks
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.follower import FOLLOWER_TABLES, Follower
 from dougong.services.rollup.forwarding import Submit, forwarding, refuse
+from dougong.services.rollup.from_snapshot import begin, has_chain
 from dougong.services.rollup.inbox import Inbox
 from dougong.services.rollup.journal import Journal
 from dougong.services.rollup.keeping import Keeping, KeepingConfig
@@ -39,6 +40,7 @@ from dougong.services.rollup.sources import BatchSource, SettledSource, Sovereig
 from dougong.services.rollup.standby import Standby
 from dougong.services.supervisor import Supervisor
 from dougong.services.threads import in_thread
+from dougong.settlement.client import SettlementClient
 from dougong.settlement.encoding import RollupConfig as Registration
 from dougong.stack.blobs import Blobs
 from dougong.stack.config import RollupConfig
@@ -55,6 +57,7 @@ from dougong.types import Namespace
 __all__ = ["Books", "OpenRollup", "evm_genesis", "open_rollup", "register"]
 
 SETTLEMENT_POLL_S = 0.4
+STORE, TABLES = "services", (*FOLLOWER_TABLES, *BATCHER_TABLES, *PROPOSER_TABLES, *LEDGER_TABLES)
 
 
 class Books(Protocol):
@@ -129,6 +132,8 @@ async def open_rollup(
 ) -> OpenRollup:
     """Opens the stores, registers the rollup if need be, serves it at /name and adds its services. Whole or not at all: what it
     opened before an error is closed again; after success it closes with `closing`."""
+    if base is not None:
+        await _begin(context, name, base)
     async with AsyncExitStack() as opened:
         ground = await _open_ground(context, name, layer, opened)
         settled = None if base is None else await _settle(ground, base, closing)
@@ -161,6 +166,24 @@ def evm_genesis(context: Context, name: str) -> str:
     return json.dumps(json.loads(context.documents.rollup[name])["evm"])
 
 
+async def _begin(context: Context, name: str, base: SettlementChain) -> None:
+    """With the snapshot that stack.toml names, where there is no chain yet."""
+    config, home = context.config.rollup[name], context.disk.home("rollup", name)
+    if config.snapshot is None or config.snapshot_claim is None or await in_thread(has_chain, home):
+        return
+    position = await begin(
+        home,
+        evm_genesis(context, name),
+        config.snapshot,
+        SettlementClient(base.rpc, base.contract),
+        base.deployment.known_rollup(name),
+        bytes.fromhex(config.snapshot_claim[2:]),
+        store=STORE,
+        tables=TABLES,
+    )
+    context.log.info("begun with a snapshot", rollup=name, block=position.number, batch=position.index)
+
+
 async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncExitStack) -> _Ground:
     home = context.disk.home("rollup", name)
     genesis = evm_genesis(context, name)
@@ -168,7 +191,7 @@ async def _open_ground(context: Context, name: str, layer: Layer, opened: AsyncE
     opened.push_async_callback(in_thread, evm.close)
     journal = await Journal.open(home / "journal")
     opened.callback(journal.close)
-    store = await in_thread(Store, home / "services", (*FOLLOWER_TABLES, *BATCHER_TABLES, *PROPOSER_TABLES, *LEDGER_TABLES))
+    store = await in_thread(Store, home / STORE, TABLES)
     opened.callback(store.close)
     chain = await RollupChain.open(evm)
     registry = CollectorRegistry()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["make_folder_durably", "write_durably"]
+__all__ = ["make_folder_durably", "sync_folder", "write_durably"]
 
 
 def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -19,17 +19,18 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def make_folder_durably(path: Path) -> None:
     """The folder is there, also after a crash, when this returns. Raises `OSError`."""
     if not path.is_dir():
         path.mkdir(exist_ok=True)
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """What was renamed or made in the folder is so after a crash too."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)

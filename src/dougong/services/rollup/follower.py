@@ -37,10 +37,11 @@ from dougong.settlement.encoding import extend_batch_accumulator
 from dougong.store import Store, height_key
 from dougong.types import BatchReference, InboxMessage, Placement
 
-__all__ = ["FOLLOWER_TABLES", "Follower", "OwnBatch", "OwnBlocks"]
+__all__ = ["BASE", "FOLLOWER_TABLES", "Follower", "OwnBatch", "OwnBlocks"]
 
 FOLLOWER_TABLES = ("positions", "follower")
 MAX_LEAD_S = 900  # docs/spec/derivation.md: how far a block may be ahead of its batch
+BASE = b"base"  # in the table "follower": the first batch that is not of a snapshot
 _SCANNED = b"scanned"
 
 
@@ -273,10 +274,8 @@ class Follower:
 
 
 def _base(store: Store, position: Position) -> int:
-    for key, _ in store.items("positions"):
-        first = int.from_bytes(key)
-        return min(first + 1, position.index) if first else 0
-    return 0
+    raw = store.get("follower", BASE)
+    return 0 if raw is None else min(int(unpack(raw)["index"]), position.index)
 
 
 def _is_void(data: bytes | None, agreed: HeaderInfo) -> bool:

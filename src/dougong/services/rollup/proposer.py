@@ -244,8 +244,8 @@ class Proposer:
         """Whether this node derives what the claim says, by now or by then."""
         if claim.batch_end > self._follower.position.index:
             await self._follower.catch_up()
-        if claim.batch_end > self._follower.position.index:
-            return False
+        if not self._follower.base <= claim.batch_end <= self._follower.position.index:
+            return False  # not derived here, or before the snapshot that this node began with
         after = (await in_thread(self._follower.record, claim.batch_end - 1))[1]
         said = (claim.batch_accumulator, claim.inbox_end, claim.inbox_accumulator, claim.post_state, claim.outbox_root)
         return said == (after.accumulator, after.inbox_end, after.inbox_accumulator, after.state, after.outbox_root)
