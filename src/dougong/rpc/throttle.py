@@ -10,7 +10,8 @@ Every client has a token bucket, whose tokens are bytes. A metered call takes wh
 (a transaction to judge), whatever becomes of them, and the bytes of its reply: cells, headers, namespaces and whole squares
 cost what they are. A call is admitted while the bucket is not empty, and what it takes beyond becomes a debt that later calls
 wait for; the error says how long (`data.retryAfter`, seconds). What wallets call is not metered, only its concurrency is:
-execution has its own limits.
+execution has its own limits, and of each kind of work a client has so many calls under way, whose others wait. The threads that
+do the work take it in the order in which it comes: so whoever asks for a thousand blocks waits for himself.
 
 A client is an IPv4 address, or 64 bits of an IPv6 address, since a host has as many of those as it likes. Behind a proxy it is
 what the proxy says, if the operator has named the proxy. Clients that are idle and have full buckets are forgotten.
@@ -23,8 +24,9 @@ import ipaddress
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 
 from dougong.net.codes import LIMIT_EXCEEDED
@@ -54,6 +56,43 @@ _COSTS = {
 _FAMILIES = {"da_": 4 * _KIB, "header.": 8 * _KIB, "share.": 64 * _KIB, "blob.": 64 * _KIB}
 
 
+# Which of a client's places a call takes, by the method's beginning; the first that fits. None: as many as it likes, because what
+# bounds them stands elsewhere (the sequencer's door, one search at a time), or because they wait for what others do.
+_LANES: tuple[tuple[str, str | None], ...] = (
+    ("eth_send", None),
+    ("eth_getLogs", None),
+    ("eth_getFilterLogs", None),
+    ("ots_search", None),
+    ("eth_call", "executions"),
+    ("eth_estimateGas", "executions"),
+    ("eth_fillTransaction", "executions"),
+    ("eth_simulate", "executions"),
+    ("eth_getProof", "executions"),
+    ("eth_getStorageValues", "executions"),
+    ("eth_feeHistory", "executions"),
+    ("ots_getBlockTransactions", "executions"),
+    ("ots_getTransactionBySenderAndNonce", "executions"),
+    ("txpool_content", "executions"),
+    ("txpool_inspect", "executions"),
+    ("debug_trace", "traces"),
+    ("trace_", "traces"),
+    ("eth_createAccessList", "traces"),
+    ("ots_trace", "traces"),
+    ("ots_getInternalOperations", "traces"),
+    ("ots_getTransactionError", "traces"),
+    ("ots_getContractCreator", "traces"),
+    ("eth_", "reads"),
+    ("erigon_", "reads"),
+    ("ots_", "reads"),
+    ("debug_", "reads"),
+)
+
+
+@cache
+def _lane_of(method: str) -> str | None:
+    return next((lane for beginning, lane in _LANES if method.startswith(beginning)), None)
+
+
 def cost_of(method: str) -> int:
     """What a call of the method takes before its reply, in bytes; 0 where nothing is metered."""
     if method in _COSTS:
@@ -65,7 +104,7 @@ def cost_of(method: str) -> int:
 class ClientLimits:
     """Of one client: `bytes_per_s` (0: as many as it likes) and `burst_bytes` of metered calls, how many `calls` of those run and
     how many HTTP `requests` are under way at a time; how many WebSocket `connections`, `subscriptions` and `filters` it has
-    (those of many criteria count as several)."""
+    (those of many criteria count as several); how many of its `executions`, `traces` and `reads` are under way at a time."""
 
     bytes_per_s: int = 32 << 20
     burst_bytes: int = 256 << 20
@@ -74,6 +113,9 @@ class ClientLimits:
     connections: int = 256
     subscriptions: int = 4_096
     filters: int = 1_024
+    executions: int = 2
+    traces: int = 1
+    reads: int = 64
 
 
 class TooMany(RpcError):
@@ -93,6 +135,7 @@ class Client:
         self._tokens = float(limits.burst_bytes)
         self._filled_at = clock()
         self._places = asyncio.Semaphore(limits.calls)
+        self._lanes = {lane: asyncio.Semaphore(getattr(limits, lane)) for lane in ("executions", "traces", "reads")}
         self.searching = asyncio.Lock()
         """Held while it searches many blocks: one search at a time, so that each client's comes in its turn."""
         self._requests = 0
@@ -153,7 +196,9 @@ class Client:
         """Raises `RpcError` with the seconds to wait when the bucket is empty. What it yields takes the reply's size."""
         cost = cost_of(method)
         if not cost or not self._limits.bytes_per_s:
-            yield _free
+            lane = _lane_of(method)
+            async with nullcontext() if lane is None else self._lanes[lane]:
+                yield _free
             return
         async with self._places:
             level = self._level()
