@@ -7,16 +7,16 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cli.test_up import STACK, dougong, ready, up
 
 from dougong.net.jsonrpc import JsonRpc, RpcError, quantity
 from dougong.stack.keys import DEV_ACCOUNTS
 from dougong.testing.wallet import Wallet
+from tests.stacks import TWO_ROLLUPS, dougong, ready, up, write_stack
 
 
 async def test_a_wallet_pays_for_its_place_in_a_batch_by_default(tmp_path: Path) -> None:
-    path = tmp_path / "stack.toml"
-    path.write_text(STACK + "[rollup.free.fees]\navailability_rate = 1e12\nleast_batch_bytes = 128\n")
+    prices = "[rollup.free.fees]\navailability_rate = 1e12\nleast_batch_bytes = 128\n"
+    path = write_stack(tmp_path, text=TWO_ROLLUPS + prices)
     async with up(path) as process:
         facts = await ready(process)
         async with JsonRpc(facts["free"]["url"]) as node:

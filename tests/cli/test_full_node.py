@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.services.memory_chain import MemoryChain, badly_encoded, square
 
 from dougong.cli.demo.chain import until
 from dougong.cli.demo.stage import Process
@@ -31,6 +30,7 @@ from dougong.types import (
     SquareHeader,
     SquareNamespaceData,
 )
+from tests.services.memory_chain import MemoryChain, badly_encoded, square
 
 LIGHT = LightConfig(window_s=0, retries=0)
 

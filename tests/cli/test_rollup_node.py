@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.cli.test_up import kill, ready, up, write_stack
 
 from dougong.cli.demo.stage import Process
 from dougong.net.jsonrpc import JsonRpc, RpcError, quantity
 from dougong.stack.keys import DEV_ACCOUNTS
 from dougong.testing.wallet import Wallet
+from tests.stacks import kill, ready, up, write_stack
 
 
 async def test_it_serves_what_it_rebuilt_and_hands_transactions_on(tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ import asyncio
 import json
 from pathlib import Path
 
-from tests.cli.test_up import dougong, ready, up, write_stack
-
 from dougong.cli.demo.stage import node_report
 from dougong.net.jsonrpc import JsonRpc, quantity
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.encoding import claim_id
 from dougong.settlement.transactor import Transactor
 from dougong.stack.keys import DEV_ACCOUNTS
+from tests.stacks import dougong, ready, up, write_stack
 
 SOMEBODY = b"\x51" * 20
 

@@ -6,116 +6,25 @@ import asyncio
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.engines import anvil
 
 from dougong.cli.demo.chain import Chain, until
-from dougong.cli.demo.stage import PROGRAM, Process, node_report
+from dougong.cli.demo.stage import node_report
 from dougong.cli.demo.workload import ETHER, Account, make_accounts, order, signed
 from dougong.crypto.hashing import keccak256
-from dougong.errors import DougongError
-from dougong.net.child import see_off
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.transactor import Transactor
 from dougong.stack.keys import DEV_ACCOUNTS, Keyring
 from dougong.stack.squares import ROLE_UTIA
-
-STACK = """
-data_dir = "data"
-dev = true
-[api]
-listen = "127.0.0.1:0"
-[availability.square]
-kind = "square"
-consensus = "solo"
-block_time_ms = 100
-[settlement.base]
-kind = "evm"
-consensus = "solo"
-block_time_ms = 100
-[rollup.alpha]
-execution = "evm"
-availability = "square"
-settlement = "base"
-proof = "none"
-challenge_window_s = 2
-batch_interval_ms = 300
-[rollup.free]
-execution = "evm"
-availability = "square"
-block_time_ms = 100
-batch_interval_ms = 300
-"""
-
-
-def write_stack(folder: Path, *changes: tuple[str, str]) -> Path:
-    text = STACK
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new, 1)
-    path = folder / "stack.toml"
-    path.write_text(text)
-    return path
-
-
-@asynccontextmanager
-async def up(path: Path) -> AsyncIterator[Process]:
-    process = await Process.start("stack", path.parent, "up", str(path), "--json")
-    try:
-        yield process
-    finally:
-        await kill(process)
-
-
-async def kill(process: Process) -> None:
-    if process.process.returncode is None:
-        process.process.kill()
-    await see_off(process.process)
-
-
-async def events_until(process: Process, kind: str, name: str = "") -> list[dict[str, Any]]:
-    seen: list[dict[str, Any]] = []
-    async with asyncio.timeout(60):
-        while not seen or (seen[-1]["event"], seen[-1]["name"]) != (kind, name):
-            seen.append(await process.event())
-    return seen
-
-
-async def ready(process: Process) -> dict[str, Any]:
-    """The chains' facts by name."""
-    seen = await events_until(process, "ready")
-    facts: dict[str, Any] = {"": seen[-1]}
-    for event in seen:
-        facts.setdefault(event["name"], {}).update(event)
-    return facts
-
-
-async def ended(process: Process) -> tuple[int, str]:
-    """Exit code and what it said on its error output."""
-    async with asyncio.timeout(60):
-        with pytest.raises(DougongError) as caught:
-            while True:
-                await process.event()
-    code = await see_off(process.process)
-    return code, str(caught.value)
-
+from tests.engines import anvil
+from tests.stacks import EMBEDDED, dougong, ended, ethereum, events_until, kill, ready, up, write_stack
 
 # --- money ----------------------------------------------------------------------------------------------------------
-
-
-async def dougong(*arguments: str) -> str:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*PROGRAM, *arguments, stdout=pipe, stderr=pipe)
-    out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return out.decode()
 
 
 async def test_who_publishes_is_funded_and_can_be_funded_again(tmp_path: Path) -> None:
@@ -207,9 +116,7 @@ async def test_a_settlement_node_that_is_away_stops_only_its_rollups(tmp_path: P
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    ethereum = f'kind = "ethereum"\nurl = "{url}"\nchain_id = 31337\n'
-    embedded = 'kind = "evm"\nconsensus = "solo"\nblock_time_ms = 100\n'
-    async with up(write_stack(tmp_path, (embedded, ethereum))) as process:
+    async with up(write_stack(tmp_path, (EMBEDDED, ethereum(url, 31_337)))) as process:
         seen = await events_until(process, "ready")
         assert seen[-1]["chains"] == ["free", "square"]
         (waiting,) = [event for event in seen if event["event"] == "waiting"]
@@ -219,14 +126,12 @@ async def test_a_settlement_node_that_is_away_stops_only_its_rollups(tmp_path: P
 
 
 async def test_any_ethereum_node_settles(tmp_path: Path) -> None:
-    embedded = 'kind = "evm"\nconsensus = "solo"\nblock_time_ms = 100\n'
     with anvil(tmp_path) as url:
-        node = f'kind = "ethereum"\nurl = "{url}"\n'
-        async with up(write_stack(tmp_path, (embedded, node + "chain_id = 31337\n"))) as process:
+        async with up(write_stack(tmp_path, (EMBEDDED, ethereum(url, 31_337)))) as process:
             facts = await ready(process)
             assert facts[""]["chains"] == ["alpha", "base", "free", "square"]
             assert facts["base"]["url"] == url
-        async with up(write_stack(tmp_path, (embedded, node + "chain_id = 1\n"))) as process:
+        async with up(write_stack(tmp_path, (EMBEDDED, ethereum(url, 1)))) as process:
             code, said = await ended(process)
     assert code == 2
     assert "names chain 1" in said

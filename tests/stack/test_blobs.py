@@ -15,37 +15,19 @@ from dougong.settlement.transactor import Transactor
 from dougong.stack.keys import DEV_ACCOUNTS, Keyring
 from dougong.stack.trust import BlobsTrust, read_trust
 from dougong.types import ZERO_HASH
-from tests.cli.test_up import kill, ready, up
 from tests.engines import anvil
+from tests.stacks import SETTLED, blobs, kill, ready, rollup, stack_toml, up, write_stack
 
 CHAIN_ID = 31_337
-STACK = """
-data_dir = "data"
-dev = true
-[api]
-listen = "127.0.0.1:0"
-[availability.blobs]
-kind = "ethereum-blobs"
-settlement = "base"
-confirmations = 1
-[settlement.base]
-kind = "ethereum"
-url = "{url}"
-chain_id = 31337
-[rollup.alpha]
-execution = "evm"
-availability = "blobs"
-settlement = "base"
-proof = "none"
-challenge_window_s = 1
-batch_interval_ms = 300
-claim_interval_ms = 500
-[rollup.free]
-execution = "evm"
-availability = "blobs"
-block_time_ms = 100
-batch_interval_ms = 300
-"""
+ALPHA = rollup(
+    "alpha",
+    availability="blobs",
+    **SETTLED,
+    challenge_window_s=1,
+    batch_interval_ms=300,
+    claim_interval_ms=500,
+)
+FREE = rollup("free", availability="blobs", block_time_ms=100, batch_interval_ms=300)
 
 
 @dataclass
@@ -80,11 +62,10 @@ async def rebuilt(path: Path, facts: dict[str, Any], rollup: str, folder: str, h
 
 
 async def test_rollups_on_blobs_trade_are_killed_and_are_rebuilt_from_blobs_alone(tmp_path: Path) -> None:
-    path = tmp_path / "stack.toml"
     people = make_accounts(5)
     givers = {name: Account(DEV_ACCOUNTS[2]) for name in ("alpha", "free")}
     with anvil(tmp_path, "--block-time", "1") as url:
-        path.write_text(STACK.format(url=url))
+        path = write_stack(tmp_path, text=stack_toml(blobs(url, CHAIN_ID), ALPHA, FREE))
         async with up(path) as process:
             facts = await ready(process)
             assert facts[""]["chains"] == ["alpha", "base", "blobs", "free"]

@@ -25,32 +25,15 @@ from dougong.stack.keys import DEV_ACCOUNTS
 from dougong.stack.reading import load, parse
 from dougong.stack.runtime import Stack, running
 from dougong.testing.wallet import Wallet
+from tests.stacks import BASE, SETTLED, SQUARE, rollup, stack_toml
 
 CHAIN_ID = 901
 WALLET = Wallet.of("user", CHAIN_ID)
-TEXT = """
-dev = true
-data_dir = "data"
-[api]
-listen = "127.0.0.1:0"
-[availability.square]
-kind = "square"
-consensus = "solo"
-block_time_ms = 100
-[settlement.base]
-kind = "evm"
-consensus = "solo"
-block_time_ms = 100
-[rollup.alpha]
-execution = "evm"
-availability = "square"
-settlement = "base"
-proof = "none"
-chain_id = 901
-batch_interval_ms = 200
-claim_interval_ms = 300
-process = true
-"""
+TEXT = stack_toml(
+    SQUARE,
+    BASE,
+    rollup("alpha", **SETTLED, chain_id=CHAIN_ID, batch_interval_ms=200, claim_interval_ms=300, process=True),
+)
 
 
 @asynccontextmanager

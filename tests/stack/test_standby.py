@@ -11,38 +11,22 @@ from dougong.settlement.client import SettlementClient
 from dougong.settlement.transactor import Transactor
 from dougong.stack.keys import DEV_ACCOUNTS
 from dougong.stack.trust import read_trust
-from tests.cli.test_up import ended, kill, ready, up
 from tests.engines import anvil
+from tests.stacks import SETTLED, blobs, ended, kill, ready, rollup, stack_toml, up, write_stack
 
-STACK = """
-data_dir = "data"
-dev = true
-[api]
-listen = "127.0.0.1:0"
-[availability.blobs]
-kind = "ethereum-blobs"
-settlement = "base"
-confirmations = 1
-[settlement.base]
-kind = "ethereum"
-url = "{url}"
-chain_id = 31337
-[rollup.alpha]
-execution = "evm"
-availability = "blobs"
-settlement = "base"
-proof = "none"
-challenge_window_s = 1
-batch_interval_ms = 300
-claim_interval_ms = 500
-"""
+CHAIN_ID = 31_337
+ALPHA = rollup(
+    "alpha",
+    availability="blobs",
+    **SETTLED,
+    challenge_window_s=1,
+    batch_interval_ms=300,
+    claim_interval_ms=500,
+)
 
 
 def write(folder: Path, url: str, more: str = "") -> Path:
-    folder.mkdir(exist_ok=True)
-    path = folder / "stack.toml"
-    path.write_text(STACK.format(url=url) + more)
-    return path
+    return write_stack(folder, text=stack_toml(blobs(url, CHAIN_ID), ALPHA) + more)
 
 
 async def trade(chain: Chain, giver: Account, people: list[Account]) -> int:
@@ -71,7 +55,7 @@ async def test_another_sequencer_takes_over_and_the_old_one_comes_back(tmp_path:
             contract = bytes.fromhex(trust.settlement["base"].contract)
             rollup_id = trust.rollup["alpha"].rollup_id
             assert rollup_id is not None
-            settlement = SettlementClient(base.rpc, contract, Transactor(base.rpc, DEV_ACCOUNTS[1], 31_337))
+            settlement = SettlementClient(base.rpc, contract, Transactor(base.rpc, DEV_ACCOUNTS[1], CHAIN_ID))
             await settlement.deposit(rollup_id, giver.address, 5 * ETHER)
             alpha = await Chain.connect(facts["alpha"]["url"])
             await reached(alpha, "latest", 1)
