@@ -171,6 +171,22 @@ async def test_filters_that_nobody_polls_cost_nothing_and_end(rollup: Rollup) ->
         chain.close()
 
 
+async def test_a_filter_keeps_what_it_means_and_not_what_was_sent(rollup: Rollup, node: JsonRpc) -> None:
+    long = {"address": ["0x" + "AA" * 20] * 1_000, "topics": [[topic(1)] * 1_000, [None, *[topic(2)] * 999]]}
+    await node.call("eth_newFilter", long)
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(19):
+        await node.call("eth_newFilter", {**long, "fromBlock": "latest"})
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 19 * 20_000
+    for ends in ({"fromBlock": "a" * 100_000}, {"toBlock": "soon"}, {"blockHash": "a" * 100_000}):
+        assert (await failure(node, "eth_newFilter", {**long, **ends}))[0] == INVALID_PARAMS
+
+
 async def test_who_fell_too_far_behind_learns_it(rollup: Rollup) -> None:
     chain = Chain(rollup.sequencer, EthereumOptions())
     events = Events(chain)

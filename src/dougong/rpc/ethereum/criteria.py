@@ -18,9 +18,10 @@ import orjson
 from dougong.errors import InvalidInput
 from dougong.rpc.params import hex_data, read_address, read_hash
 
-__all__ = ["FIELDS", "Criteria", "LogTable"]
+__all__ = ["FIELDS", "SPAN", "Criteria", "LogTable"]
 
-FIELDS = frozenset({"fromBlock", "toBlock", "blockHash", "address", "topics"})
+SPAN = ("fromBlock", "toBlock", "blockHash")
+FIELDS = frozenset({*SPAN, "address", "topics"})
 MAX_TOPICS = 4
 MAX_CHOICES = 1_000  # addresses, or alternatives for one topic
 ITEMS_PER_WEIGHT = 16

@@ -23,12 +23,12 @@ from dougong.errors import InvalidInput
 from dougong.net.codes import LIMIT_EXCEEDED, SERVER_ERROR
 from dougong.rpc.errors import RpcError
 from dougong.rpc.ethereum.chain import Chain
-from dougong.rpc.ethereum.criteria import Criteria
+from dougong.rpc.ethereum.criteria import SPAN, Criteria
 from dougong.rpc.ethereum.events import Events
 from dougong.rpc.ethereum.following import LogItem, Lost, Step
 from dougong.rpc.ethereum.logs import LogReader
 from dougong.rpc.ethereum.subscriptions import bounds
-from dougong.rpc.params import hex_data, read_object
+from dougong.rpc.params import hex_data, read_hash, read_object
 from dougong.rpc.protocol import Methods, Param
 from dougong.rpc.throttle import Client
 
@@ -40,13 +40,14 @@ FILTERS_IN_ALL = 16_384
 
 @dataclass(eq=False, slots=True)
 class _Filter:
-    """`place` counts steps of the chain, or transactions that waited."""
+    """`place` counts steps of the chain, or transactions that waited; `span` is what the criteria said of blocks. Nothing else of
+    what was sent is kept: it may have been long."""
 
     client: Client | None
     weight: int
     place: int
     asked: float
-    given: dict[str, Any] | None = None
+    span: dict[str, Any] | None = None
     criteria: Criteria | None = None
     first: int = 0
     last: int | None = None
@@ -70,8 +71,11 @@ class Filters:
 
     async def new_logs(self, client: Client | None, given: dict[str, Any]) -> str:
         criteria = Criteria.read(given)
+        if given.get("blockHash") is not None:
+            read_hash(given["blockHash"])
         first, last = (0, None) if given.get("blockHash") is not None else bounds(given)
-        made = _Filter(client, criteria.weight, 0, 0.0, given, criteria, first, last)
+        span = {key: given[key] for key in SPAN if given.get(key) is not None}
+        made = _Filter(client, criteria.weight, 0, 0.0, span, criteria, first, last)
         return await self._install(made)
 
     async def new_blocks(self, client: Client | None) -> str:
@@ -86,9 +90,9 @@ class Filters:
 
     async def all_logs(self, name: str) -> object:
         found = self._find(name)
-        if found.given is None:
+        if found.span is None or found.criteria is None:
             raise _not_found()
-        return await self._logs.get(found.client, found.given)
+        return await self._logs.find(found.client, found.criteria, found.span)
 
     async def changes(self, name: str) -> object:
         found = self._find(name)

@@ -27,10 +27,13 @@ class LogReader:
         self._options = chain.options
 
     async def get(self, client: Client | None, given: dict[str, Any]) -> orjson.Fragment:
+        """As `find`, with the criteria read from the same object."""
+        return await self.find(client, Criteria.read(given), given)
+
+    async def find(self, client: Client | None, criteria: Criteria, span: dict[str, Any]) -> orjson.Fragment:
         """Raises `RpcError`, also when there are too many, or they take too long to find."""
         chain, options = self._chain, self._options
-        criteria = Criteria.read(given)
-        first, last = self._span(given)
+        first, last = self._span(span)
         most = (options.logs, options.log_bytes)
         try:
             found = await chain.search(client, chain.evm.logs_json, criteria.json, first, last, *most, options.log_seconds)

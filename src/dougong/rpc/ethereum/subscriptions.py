@@ -16,7 +16,7 @@ from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED, METHOD_NOT_FOUND, 
 from dougong.rpc.errors import RpcError
 from dougong.rpc.ethereum.criteria import Criteria
 from dougong.rpc.ethereum.events import Events, Listener
-from dougong.rpc.params import read_bool, read_object, read_quantity
+from dougong.rpc.params import read_block, read_bool, read_object, read_quantity
 from dougong.rpc.protocol import Methods, Notifier, Param
 
 __all__ = ["SUBSCRIPTIONS_IN_ALL", "bounds", "subscription_methods"]
@@ -106,6 +106,8 @@ def bounds(given: dict[str, Any]) -> tuple[int, int | None]:
         end = given.get(key)
         if end is not None and not isinstance(end, str):
             raise InvalidInput(f"{key} is no block number or tag")
+        if end is not None and not end.startswith("0x"):
+            read_block(end)  # a tag, and no other text
         ends.append(read_quantity(end) if isinstance(end, str) and end.startswith("0x") else None)
     first, last = ends
     if first is not None and last is not None and first > last:
