@@ -23,6 +23,7 @@ use revm::{DatabaseCommit, ExecuteCommitEvm, ExecuteEvm, Journal};
 
 use crate::index;
 use crate::state::{Overlay, StateReader};
+use crate::transfer;
 use crate::tx::SignedTx;
 
 /// What a block's execution depends on besides the state and its transactions.
@@ -212,6 +213,25 @@ pub(crate) fn run_fitting<R: StateReader>(
 }
 
 impl BlockOutcome {
+    /// Includes a plain transfer, which always succeeds.
+    pub(crate) fn include_transfer(
+        &mut self,
+        position: usize,
+        tx: SignedTx,
+        touched: Vec<Address>,
+    ) {
+        self.gas_used += transfer::GAS;
+        self.outcomes.push(TxOutcome {
+            success: true,
+            gas_used: transfer::GAS,
+            cumulative_gas_used: self.gas_used,
+            logs: Vec::new(),
+            touched,
+        });
+        self.txs.push(tx);
+        self.included.push(position);
+    }
+
     pub(crate) fn include(
         &mut self,
         position: usize,

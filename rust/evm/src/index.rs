@@ -204,13 +204,16 @@ impl<'a> Participants<'a> {
 pub fn touched(state: &EvmState, beneficiary: &Address) -> Vec<Address> {
     let mut touched: Vec<Address> = state
         .iter()
-        .filter(|(address, account)| {
-            account.is_touched() && *address != beneficiary && address[..18] != [0; 18]
-        })
+        .filter(|(address, account)| account.is_touched() && counts(address, beneficiary))
         .map(|(address, _)| *address)
         .collect();
     touched.sort_unstable();
     touched
+}
+
+/// Whether a touched account is listed.
+pub fn counts(address: &Address, beneficiary: &Address) -> bool {
+    address != beneficiary && address[..18] != [0; 18]
 }
 
 #[cfg(test)]

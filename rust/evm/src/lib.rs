@@ -1,7 +1,7 @@
 //! The EVM execution layer: blocks, tries, store and derivation, on revm. Free of Python.
 //!
-//! From the bottom up: `state` (the seam to whatever holds the state), `executor` (one block on revm), `parallel` (its
-//! transactions on all cores), `block` (its exact header), `derivation` and `batch` (from batches and inbox to blocks), `import`
+//! From the bottom up: `state` (the seam to whatever holds the state), `executor` (one block on revm), `journal` (its
+//! transactions in order), `parallel` (on all cores), `block` (its exact header), `derivation` and `batch` (from batches and inbox to blocks), `import`
 //! (blocks that others made), none of which does I/O; `node`, `trie`, `world` (the Merkle
 //! Patricia tries), `store` (LMDB), `chain` (all of it, durable), and the readers above it.
 
@@ -19,6 +19,7 @@ pub mod forks;
 pub mod header_rules;
 pub mod import;
 pub mod index;
+pub mod journal;
 pub mod json;
 pub mod logs;
 pub mod node;
@@ -36,6 +37,7 @@ pub mod snapshot;
 pub mod state;
 pub mod store;
 pub mod trace;
+mod transfer;
 pub mod trie;
 pub mod tx;
 pub mod view;

@@ -12,6 +12,7 @@ use revm::primitives::KECCAK_EMPTY;
 use revm::state::{Account as EvmAccount, AccountInfo};
 
 mod base;
+mod journal;
 mod overriding;
 
 pub use base::{Base, Fork};
@@ -126,14 +127,14 @@ impl AccountChange {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Before {
     account: Option<Account>,
     storage: U256Map<U256>,
     reset: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Now {
     account: Option<Account>,
     storage: U256Map<U256>,
@@ -141,13 +142,14 @@ struct Now {
     complete: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Entry {
     now: Now,
     before: Option<Box<Before>>,
 }
 
 /// A cache over a reader, and the changes of the block in the making.
+#[derive(Clone)]
 pub struct Overlay<R> {
     pub reader: R,
     accounts: AddressMap<Entry>,

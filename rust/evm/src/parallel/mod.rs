@@ -14,7 +14,6 @@ use alloy_primitives::Address;
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 use revm::DatabaseCommit;
 use revm::context::ContextTr;
-use revm::primitives::hardfork::SpecId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -22,9 +21,10 @@ use std::time::Instant;
 
 use crate::error::Error;
 use crate::executor::{
-    BlockContext, BlockEvm, BlockOutcome, InOrder, Offered, Runner, fitting, run_fitting, run_one,
+    BlockContext, BlockEvm, BlockOutcome, Offered, Runner, fitting, run_fitting,
 };
 use crate::index;
+use crate::journal::{Journaled, Stretch, is_current};
 use crate::state::{Fork, Overlay, StateReader};
 
 mod memory;
@@ -131,21 +131,21 @@ impl<R: Fork> Runner<R> for Workers {
         txs: impl Iterator<Item = Offered>,
         outcome: &mut BlockOutcome,
     ) -> Result<(), R::Error> {
-        let old = !block.spec.is_enabled_in(SpecId::LONDON) || evm.ctx.db_ref().keep_empty;
-        if self.threads < 2 || old {
-            return InOrder.run(block, evm, txs, outcome);
+        if self.threads < 2 || !is_current(block, evm.ctx.db_ref()) {
+            return Journaled.run(block, evm, txs, outcome);
         }
         let mut txs = txs.enumerate();
+        let mut stretch = Stretch::default();
         loop {
             let next = self.next();
             let start = Instant::now();
             let gas = outcome.gas_used;
-            let in_order = |evm: &mut BlockEvm<'_, R>,
-                            txs: &mut dyn Iterator<Item = (usize, Offered)>,
-                            outcome: &mut BlockOutcome| {
+            let mut in_order = |evm: &mut BlockEvm<'_, R>,
+                                txs: &mut dyn Iterator<Item = (usize, Offered)>,
+                                outcome: &mut BlockOutcome| {
                 let mut count = 0;
                 for (position, tx) in txs {
-                    run_one(block, evm, position, tx, outcome)?;
+                    stretch.run(block, evm, position, tx, outcome)?;
                     count += 1;
                 }
                 let (gas, took) = (outcome.gas_used - gas, start.elapsed());
@@ -155,6 +155,7 @@ impl<R: Fork> Runner<R> for Workers {
             match next {
                 Next::InOrder(count) => {
                     if in_order(evm, &mut txs.by_ref().take(count), outcome)? == 0 {
+                        stretch.end(evm);
                         return Ok(());
                     }
                 }
@@ -162,10 +163,12 @@ impl<R: Fork> Runner<R> for Workers {
                     let wave: Wave = txs.by_ref().take(count).collect();
                     let count = wave.len();
                     if count == 0 {
+                        stretch.end(evm);
                         return Ok(());
                     }
                     match self.plan(&wave) {
                         Some(waits_for) => {
+                            stretch.end(evm);
                             let stopped = self.wave(block, evm, wave, waits_for, outcome)?;
                             let (gas, took) = (outcome.gas_used - gas, start.elapsed());
                             self.learn(|pace| pace.was_wave(count, gas, took, stopped));
