@@ -17,6 +17,7 @@ import orjson
 
 from dougong.cli.ending import family_error, run
 from dougong.cli.logs import make_log
+from dougong.cli.memory import rest_after_start
 from dougong.stack.hosted import host
 
 __all__: list[str] = []
@@ -39,6 +40,8 @@ async def _main() -> None:
     def say(line: dict[str, object]) -> None:
         sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
         sys.stdout.buffer.flush()
+        if "up" in line:
+            rest_after_start()
 
     async def lines() -> AsyncIterator[dict[str, Any]]:
         while (line := await heard.get()) is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dougong.cli.ending import run
 from dougong.cli.logs import make_log
+from dougong.cli.memory import rest_after_start
 from dougong.cli.output import make_printer, print_json
 from dougong.stack.events import Event
 from dougong.stack.reading import load
@@ -33,4 +34,5 @@ async def _up(path: Path | None, *, as_json: bool) -> None:
             "seconds": round(time.monotonic() - started, 2),
         }
         report(Event("ready", facts=facts))
+        rest_after_start()
         await asyncio.Event().wait()

@@ -12,7 +12,7 @@ that the Rust core has open.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,6 +58,11 @@ class Transaction:
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         self._txn.put(key, value, db=self._tables[table])
+
+    def put_all(self, table: str, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """As `put` for each, in one call."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            cursor.putmulti(items)
 
     def delete(self, table: str, key: bytes) -> None:
         self._txn.delete(key, db=self._tables[table])

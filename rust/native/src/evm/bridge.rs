@@ -93,6 +93,9 @@ pub fn owned(txs: Vec<Vec<u8>>) -> Vec<Bytes> {
 
 /// A 256-bit integer as a Python int.
 pub fn integer(py: Python<'_>, value: U256) -> PyResult<Py<PyAny>> {
+    if let Ok(small) = u64::try_from(value) {
+        return Ok(small.into_pyobject(py)?.into_any().unbind()); // in one step, where a larger one needs several
+    }
     match u128::try_from(value) {
         Ok(small) => Ok(small.into_pyobject(py)?.into_any().unbind()),
         Err(_) => {

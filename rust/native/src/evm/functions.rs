@@ -20,14 +20,18 @@ pub fn decode_transactions(
     txs: Vec<Vec<u8>>,
     blobs: bool,
 ) -> PyResult<Vec<Py<PyAny>>> {
-    let decode = || match blobs {
-        true => decode_all_any(&txs, senders()),
-        false => decode_all(&txs, senders()),
+    let decode = || {
+        let decoded = match blobs {
+            true => decode_all_any(&txs, senders()),
+            false => decode_all(&txs, senders()),
+        };
+        let infos = decoded.into_iter().map(|tx| tx.map(TxInfo::from));
+        infos.collect::<Vec<_>>()
     };
     detached(py, decode)?
         .into_iter()
         .map(|tx| match tx {
-            Ok(tx) => Ok(Py::new(py, TxInfo(tx))?.into_any()),
+            Ok(info) => Ok(Py::new(py, info)?.into_any()),
             Err(reason) => Ok(PyString::new(py, &reason).into_any().unbind()),
         })
         .collect()

@@ -1,5 +1,6 @@
 //! Values that Python reads attributes of.
 
+use dougong_evm::alloy::U256;
 use dougong_evm::chain::{Built, HeadInfo};
 use dougong_evm::tx::SignedTx;
 use pyo3::prelude::*;
@@ -7,8 +8,16 @@ use pyo3::types::PyBytes;
 
 use super::bridge::integer;
 
+/// With its flaw, which was looked for where it was decoded: on all cores, and without the GIL.
 #[pyclass(frozen, module = "dougong._native")]
-pub struct TxInfo(pub SignedTx);
+pub struct TxInfo(pub SignedTx, Option<String>);
+
+impl From<SignedTx> for TxInfo {
+    fn from(tx: SignedTx) -> Self {
+        let flaw = tx.flaw();
+        Self(tx, flaw)
+    }
+}
 
 #[pymethods]
 impl TxInfo {
@@ -29,12 +38,12 @@ impl TxInfo {
         self.0.gas_limit()
     }
     #[getter]
-    fn max_fee_per_gas(&self) -> u128 {
-        self.0.max_fee_per_gas()
+    fn max_fee_per_gas(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        integer(py, U256::from(self.0.max_fee_per_gas()))
     }
     #[getter]
-    fn max_priority_fee_per_gas(&self) -> u128 {
-        self.0.max_priority_fee_per_gas()
+    fn max_priority_fee_per_gas(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        integer(py, U256::from(self.0.max_priority_fee_per_gas()))
     }
     #[getter]
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -68,8 +77,8 @@ impl TxInfo {
         self.0.raw.len()
     }
     #[getter]
-    fn flaw(&self) -> Option<String> {
-        self.0.flaw()
+    fn flaw(&self) -> Option<&str> {
+        self.1.as_deref()
     }
     fn __repr__(&self) -> String {
         format!(

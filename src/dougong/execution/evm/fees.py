@@ -10,7 +10,7 @@ Sources: EIP-1559 and EIP-7623, "Specification"; docs/spec/fees.md.
 
 from __future__ import annotations
 
-__all__ = ["effective_tip", "least_gas", "next_base_fee", "tip_for_any", "tip_for_space", "tokens"]
+__all__ = ["least_gas", "next_base_fee", "tip_for_any", "tip_for_space", "tokens"]
 
 ELASTICITY_MULTIPLIER = 2
 BASE_FEE_MAX_CHANGE_DENOMINATOR = 8
@@ -26,11 +26,6 @@ def next_base_fee(*, base_fee: int, gas_used: int, gas_limit: int) -> int:
         return base_fee
     change = base_fee * abs(gas_used - target) // target // BASE_FEE_MAX_CHANGE_DENOMINATOR
     return base_fee + max(change, 1) if gas_used > target else base_fee - change
-
-
-def effective_tip(*, max_fee: int, max_priority_fee: int, base_fee: int) -> int:
-    """What the fee recipient gets per gas (wei); negative when the transaction cannot be in a block of this base fee."""
-    return min(max_priority_fee, max_fee - base_fee)
 
 
 def tokens(raw: bytes) -> int:

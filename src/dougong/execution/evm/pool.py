@@ -24,58 +24,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dougong.errors import InvalidTransaction
-from dougong.execution.evm.fees import effective_tip
+from dougong.execution.evm.pooled import Account, PooledTransaction, PoolLimits, check_alone, check_size
 
 if TYPE_CHECKING:
     from dougong._native import TxInfo
 
 __all__ = ["Account", "PoolLimits", "PooledTransaction", "TransactionPool"]
 
-Account = tuple[int, int]
-"""(nonce, balance in wei), as `Evm.account` returns it."""
-
 TRANSACTION_GAS = 21_000
-MAX_NONCE = 2**64 - 1  # EIP-2681
-
-
-@dataclass(frozen=True, slots=True)
-class PoolLimits:
-    """How much may wait. Counts of transactions, sizes in bytes.
-
-    `lifetime` is how many seconds a transaction may wait that no block can take: behind a gap, or below the base fee.
-    With `evict` False a full pool refuses instead of pushing out the cheapest, and only gapped ones leave: for a sequencer,
-    whose word a taken transaction has as soon as it can follow.
-    """
-
-    count: int = 32_768
-    total_bytes: int = 256 << 20
-    per_sender: int = 1_024
-    gapped_per_sender: int = 64
-    tx_bytes: int = 128 << 10
-    replacement_percent: int = 10
-    evict: bool = True
-    lifetime: float = 3 * 3_600.0
-
-
-@dataclass(frozen=True, slots=True)
-class PooledTransaction:
-    """A waiting transaction. `order` counts arrivals, `cost` is the most wei that it can take from its sender, `least_tip` what a
-    block must leave of its fee above the base fee."""
-
-    hash: bytes
-    sender: bytes
-    nonce: int
-    gas_limit: int
-    max_fee: int
-    max_priority_fee: int
-    cost: int
-    order: int
-    raw: bytes
-    least_tip: int = 0
-
-    def pays(self, base_fee: int) -> bool:
-        """Whether it can be in a block of this base fee."""
-        return self.max_fee >= base_fee + self.least_tip
 
 
 @dataclass(slots=True)
@@ -119,7 +75,7 @@ class TransactionPool:
         self._by_hash: dict[bytes, PooledTransaction] = {}
         self._senders: dict[bytes, _Sender] = {}
         self._gapped: dict[bytes, PooledTransaction] = {}
-        self._cheapest: list[tuple[int, int, int, bytes]] = []  # a heap; entries of transactions that left are skipped
+        self._cheapest: list[tuple[int, int, int, bytes]] = []  # a heap, where one may be evicted; who has left is skipped
         self._arrivals = 0
         self._least_tip = least_tip
         self._stuck: dict[bytes, float] = {}  # since when no block could take it
@@ -181,29 +137,30 @@ class TransactionPool:
         are in it. Takes nothing out of the pool."""
         gas, space = gas_limit, max_bytes if max_bytes is not None else self.total_bytes
         count = max_count if max_count is not None else len(self._by_hash)
-        heads = [self._rank(sender, sender.nonce, among) for sender in self._senders.values()]
+        heads = [self._rank(sender.txs.get(sender.nonce), among) for sender in self._senders.values()]
         heap = [head for head in heads if head is not None]
         heapq.heapify(heap)
         chosen: list[PooledTransaction] = []
         while heap and len(chosen) < count and gas >= TRANSACTION_GAS:
             tx = heap[0][2]
+            size = len(tx.raw)
             following = None
-            if tx.gas_limit <= gas and len(tx.raw) <= space:
+            if tx.gas_limit <= gas and size <= space:
                 chosen.append(tx)
                 gas -= tx.gas_limit
-                space -= len(tx.raw)
-                following = self._rank(self._senders[tx.sender], tx.nonce + 1, among)
+                space -= size
+                following = self._rank(self._senders[tx.sender].txs.get(tx.nonce + 1), among)
             if following is None:
                 heapq.heappop(heap)
             else:
                 heapq.heapreplace(heap, following)
         return chosen
 
-    def _rank(self, sender: _Sender, nonce: int, among: Container[bytes] | None) -> tuple[int, int, PooledTransaction] | None:
-        tx = sender.txs.get(nonce)
+    def _rank(self, tx: PooledTransaction | None, among: Container[bytes] | None) -> tuple[int, int, PooledTransaction] | None:
+        """The highest effective tip is the least."""
         if tx is None or not tx.pays(self.base_fee) or (among is not None and tx.hash not in among):
             return None
-        return -effective_tip(max_fee=tx.max_fee, max_priority_fee=tx.max_priority_fee, base_fee=self.base_fee), tx.order, tx
+        return -min(tx.max_priority_fee, tx.max_fee - self.base_fee), tx.order, tx
 
     def is_priced_out(self) -> bool:
         """Whether somebody's next transaction waits for a lower base fee."""
@@ -217,44 +174,42 @@ class TransactionPool:
         One that was taken before (`again`) may be below a base fee that has risen since. Returns the hashes of the transactions
         that had to leave for it (replaced or evicted). Raises `InvalidTransaction`; the pool is then as before, but for what
         `account` shows to be past."""
-        if info.hash in self._by_hash:
+        tx_hash, address, max_fee = info.hash, info.sender, info.max_fee_per_gas
+        if tx_hash in self._by_hash:
             raise InvalidTransaction("already known")
-        self._check_alone(raw, info)
-        if not again and info.max_fee_per_gas < self.base_fee:
+        max_priority_fee = check_alone(raw, info, max_fee, self.chain_id, self.gas_limit, self.limits.tx_bytes)
+        if not again and max_fee < self.base_fee:
             raise InvalidTransaction(
-                f"max fee per gas less than block base fee: maxFeePerGas: {info.max_fee_per_gas}, baseFee: {self.base_fee}"
+                f"max fee per gas less than block base fee: maxFeePerGas: {max_fee}, baseFee: {self.base_fee}"
             )
-        needed = 0 if again else self._check_tip(raw, info)
+        needed = 0 if again else self._check_tip(raw, max_fee, max_priority_fee)
+        tx_nonce = info.nonce
         nonce, balance = account
-        if info.nonce < nonce:
-            raise InvalidTransaction(f"nonce too low: next nonce {nonce}, tx nonce {info.nonce}")
-        known = self._senders.get(info.sender)
-        if known is not None and (known.nonce, known.balance) != account:
-            self.update(self.base_fee, {info.sender: account})
-        sender = self._senders.get(info.sender) or _Sender(nonce, balance, nonce)
+        if tx_nonce < nonce:
+            raise InvalidTransaction(f"nonce too low: next nonce {nonce}, tx nonce {tx_nonce}")
+        sender = self._senders.get(address)
+        if sender is not None and (sender.nonce != nonce or sender.balance != balance):
+            self.update(self.base_fee, {address: account})
+            sender = self._senders.get(address)
+        if sender is None:
+            sender = _Sender(nonce, balance, nonce)
+        gas_limit = info.gas_limit
+        cost = gas_limit * max_fee + info.value
         tx = PooledTransaction(
-            info.hash,
-            info.sender,
-            info.nonce,
-            info.gas_limit,
-            info.max_fee_per_gas,
-            info.max_priority_fee_per_gas,
-            info.gas_limit * info.max_fee_per_gas + info.value,
-            self._arrivals,
-            raw,
-            needed,
+            tx_hash, address, tx_nonce, gas_limit, max_fee, max_priority_fee, cost, self._arrivals, raw, needed
         )
-        old = sender.txs.get(tx.nonce)
+        old = sender.txs.get(tx_nonce)
         self._check_sender(tx, old, sender, balance)
         gone = self._make_room(tx, old, sender)
         if old is not None:
             self._forget(old)
             gone = (*gone, old.hash)
         self._arrivals += 1
-        self._senders[tx.sender] = sender
+        self._senders[address] = sender
         self._store(tx, sender)
-        for on_taken in () if again else self._on_taken:
-            on_taken(tx)
+        if not again:
+            for on_taken in self._on_taken:
+                on_taken(tx)
         return gone
 
     def drop(self, tx_hash: bytes) -> bool:
@@ -279,9 +234,10 @@ class TransactionPool:
             for tx in [tx for tx in sender.txs.values() if tx.nonce < nonce or tx.cost > balance]:
                 self._forget(tx)
                 gone.append(tx.hash)
-            sender.find_end(nonce)
-            self._regap(sender)
-            if not sender.txs:
+            if sender.txs:
+                sender.find_end(nonce)
+                self._regap(sender)
+            else:
                 del self._senders[address]
         return gone
 
@@ -305,35 +261,18 @@ class TransactionPool:
 
     def check_size(self, raw: bytes) -> None:
         """Raises `InvalidTransaction`. Cheap: before anything is computed of bytes that nobody has paid for."""
-        if len(raw) > self.limits.tx_bytes:
-            raise InvalidTransaction(f"oversized data: transaction size {len(raw)}, limit {self.limits.tx_bytes}")
+        check_size(raw, self.limits.tx_bytes)
 
-    def _check_alone(self, raw: bytes, info: TxInfo) -> None:
-        self.check_size(raw)
-        if info.chain_id is not None and info.chain_id != self.chain_id:
-            raise InvalidTransaction(f"invalid sender: invalid chain id for signer: have {info.chain_id} want {self.chain_id}")
-        if info.gas_limit > self.gas_limit:
-            raise InvalidTransaction(f"exceeds block gas limit: tx gas limit {info.gas_limit}, limit {self.gas_limit}")
-        if info.flaw is not None:
-            raise InvalidTransaction(info.flaw)
-        if info.max_priority_fee_per_gas > info.max_fee_per_gas:
-            raise InvalidTransaction(
-                "max priority fee per gas higher than max fee per gas: "
-                f"maxPriorityFeePerGas: {info.max_priority_fee_per_gas}, maxFeePerGas: {info.max_fee_per_gas}"
-            )
-        if info.nonce >= MAX_NONCE:
-            raise InvalidTransaction(f"nonce has max value: nonce {info.nonce}")
-
-    def _check_tip(self, raw: bytes, info: TxInfo) -> int:
+    def _check_tip(self, raw: bytes, max_fee: int, max_priority_fee: int) -> int:
         needed = self._least_tip(raw)
-        if info.max_priority_fee_per_gas < needed:
+        if max_priority_fee < needed:
             raise InvalidTransaction(
-                f"transaction gas price below minimum: gas tip cap {info.max_priority_fee_per_gas}, minimum needed {needed}"
+                f"transaction gas price below minimum: gas tip cap {max_priority_fee}, minimum needed {needed}"
             )
-        if info.max_fee_per_gas < self.base_fee + needed:
+        if max_fee < self.base_fee + needed:
             raise InvalidTransaction(
                 "max fee per gas less than block base fee and minimum tip: "
-                f"maxFeePerGas: {info.max_fee_per_gas}, baseFee: {self.base_fee}, minimum tip: {needed}"
+                f"maxFeePerGas: {max_fee}, baseFee: {self.base_fee}, minimum tip: {needed}"
             )
         return needed
 
@@ -406,14 +345,17 @@ class TransactionPool:
         sender.cost += tx.cost
         self._by_hash[tx.hash] = tx
         self.total_bytes += len(tx.raw)
-        if len(self._cheapest) > 2 * len(self._by_hash) + 64:
-            self._cheapest = [entry for entry in self._cheapest if entry[3] in self._by_hash]
-            heapq.heapify(self._cheapest)
-        heapq.heappush(self._cheapest, (tx.max_priority_fee, tx.max_fee, -tx.order, tx.hash))
+        if self.limits.evict:
+            if len(self._cheapest) > 2 * len(self._by_hash) + 64:
+                self._cheapest = [entry for entry in self._cheapest if entry[3] in self._by_hash]
+                heapq.heapify(self._cheapest)
+            heapq.heappush(self._cheapest, (tx.max_priority_fee, tx.max_fee, -tx.order, tx.hash))
         if tx.nonce == sender.end:
-            sender.find_end(tx.nonce)
-            for filled in range(tx.nonce + 1, sender.end):
-                self._gapped.pop(sender.txs[filled].hash, None)
+            sender.end += 1
+            if sender.end in sender.txs:
+                sender.find_end(sender.end)
+                for filled in range(tx.nonce + 1, sender.end):
+                    self._gapped.pop(sender.txs[filled].hash, None)
         elif sender.is_gapped(tx.nonce):
             self._gapped[tx.hash] = tx
 

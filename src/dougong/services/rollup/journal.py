@@ -62,11 +62,11 @@ class Journal:
 
     async def add_all(self, txs: Sequence[tuple[bytes, bytes]]) -> None:
         """As `add`; all of them or none. One that is already here stays where it is."""
-        txs = [(tx_hash, raw) for tx_hash, raw in txs if tx_hash not in self._number_of]
-        for tx_hash, raw in txs:
-            self._number_of[tx_hash] = self._next
-            self._changes.append((self._next, raw))
-            self._next += 1
+        txs = [tx for tx in txs if tx[0] not in self._number_of]
+        for number, (tx_hash, raw) in enumerate(txs, self._next):
+            self._number_of[tx_hash] = number
+            self._changes.append((number, raw))
+        self._next += len(txs)
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake()
@@ -142,8 +142,8 @@ class Journal:
 
     def _write(self, changes: Sequence[_Change]) -> None:
         with self._store.write() as txn:
+            # A number that is taken out never comes back: what is new goes first.
+            txn.put_all("transactions", [(height_key(number), raw) for number, raw in changes if raw is not None])
             for number, raw in changes:
                 if raw is None:
                     txn.delete("transactions", height_key(number))
-                else:
-                    txn.put("transactions", height_key(number), raw)

@@ -41,6 +41,7 @@ __all__ = ["Sequencer", "SequencerConfig"]
 _MOST_IGNORED = 1_024
 _MOST_ASIDE = 1_024  # invalid transactions that one block is made anew without
 _EXPIRY_S = 60.0
+_Taken = list[tuple[bytes, Submission]]
 _REFUSALS = 3  # a block refused it so often though the pool finds nothing wrong: it leaves
 
 
@@ -325,27 +326,25 @@ class Sequencer:
         if not taken:
             return
         try:
-            await self._journal.add_all([(info.hash, submission.raw) for submission, info in taken])
+            await self._journal.add_all([(tx_hash, submission.raw) for tx_hash, submission in taken])
         except DougongError as error:
-            for _, info in taken:
-                self.pool.drop(info.hash)
+            for tx_hash, _ in taken:
+                self.pool.drop(tx_hash)
             if gone:  # what had to leave for them has the sequencer's word still
                 await self._readmit(await self._journal.waiting())
-            for submission, _ in taken:
+            for _, submission in taken:
                 submission.outcome = error
             return
         self._journal.forget(gone)  # only now: what replaces them is durable
         # one that a block took before the journal had it
-        self._journal.forget(info.hash for _, info in taken if info.hash not in self.pool and info.hash not in self._ignored)
+        self._journal.forget([tx_hash for tx_hash, _ in taken if tx_hash not in self.pool and tx_hash not in self._ignored])
         self._work.set()
-        for submission, info in taken:
-            submission.outcome = info.hash
+        for tx_hash, submission in taken:
+            submission.outcome = tx_hash
 
-    async def _offer(
-        self, group: Sequence[Submission], *, again: bool = False
-    ) -> tuple[list[tuple[Submission, TxInfo]], list[bytes]]:
+    async def _offer(self, group: Sequence[Submission], *, again: bool = False) -> tuple[_Taken, list[bytes]]:
         """Offers each to the pool, with its sender's account as of the state that the pool knows. Returns those that were taken,
-        and the hashes of the transactions that had to leave for them."""
+        with their hashes, and the hashes of the transactions that had to leave for them."""
         infos = [submission.info for submission in group if submission.info is not None]
         evm = self.evm
         while True:
@@ -353,22 +352,23 @@ class Sequencer:
             accounts = await in_thread(evm.sender_accounts, infos)
             if epoch == self._epoch:
                 break
-        taken: list[tuple[Submission, TxInfo]] = []
+        ignored = self._config.ignore_senders
+        taken: _Taken = []
         gone: list[bytes] = []
         for submission, info in zip(group, infos, strict=True):
-            if info.sender in self._config.ignore_senders:
+            sender = info.sender
+            if sender in ignored:
                 if len(self._ignored) >= _MOST_IGNORED:
                     submission.outcome = Rejected("the sequencer is busy")
                     continue
                 self._ignored[info.hash] = submission.raw
-                taken.append((submission, info))
-                continue
-            try:
-                gone += self.pool.add(submission.raw, info, accounts[info.sender], again=again)
-            except DougongError as error:
-                submission.outcome = error
-                continue
-            taken.append((submission, info))
+            else:
+                try:
+                    gone += self.pool.add(submission.raw, info, accounts[sender], again=again)
+                except DougongError as error:
+                    submission.outcome = error
+                    continue
+            taken.append((info.hash, submission))
         self._m_pool.set(len(self.pool))
         return taken, gone
 
@@ -379,7 +379,7 @@ class Sequencer:
             if info.hash not in self.pool and info.hash not in self._ignored:
                 group.append(Submission(raw, info))
         taken, gone = await self._offer(group, again=True)
-        kept = {info.hash for _, info in taken} - set(gone)
+        kept = {tx_hash for tx_hash, _ in taken} - set(gone)
         self._journal.forget(s.info.hash for s in group if s.info is not None and s.info.hash not in kept)
         self._journal.forget(gone)
         if kept:
