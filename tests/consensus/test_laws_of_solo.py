@@ -1,3 +1,5 @@
+"""The law suites of consensus and of applications, held against solo and the key-value application."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

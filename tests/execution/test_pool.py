@@ -1,3 +1,5 @@
+"""Who waits in an EVM chain's pool, who goes first, what is refused, and what a flood cannot do."""
+
 from __future__ import annotations
 
 import contextlib

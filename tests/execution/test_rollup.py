@@ -1,3 +1,5 @@
+"""The law suite of executions, held against EVM rollups; and a caller that gives up in the middle of a batch."""
+
 from __future__ import annotations
 
 import asyncio

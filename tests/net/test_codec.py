@@ -1,3 +1,5 @@
+"""Ground types as JSON: each survives the wire, and any other JSON is refused with the place of its fault."""
+
 from __future__ import annotations
 
 import contextlib
