@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import orjson
 import uvicorn
@@ -104,8 +104,9 @@ async def serve(
         listener.close()
 
 
-async def read_body(request: Request, limit: int) -> bytes | None:
-    """The body, or None once it is over the limit. Raises starlette's `ClientDisconnect`."""
+async def read_body(request: Request, limit: int, take: Callable[[int], None] = lambda size: None) -> bytes | None:
+    """The body, or None once it is over the limit. Raises starlette's `ClientDisconnect`, and what `take` raises, which is asked
+    for room for each part."""
     declared = request.headers.get("content-length", "0")
     if len(declared) > 19 or int(declared) > limit:  # the HTTP parser lets nothing but digits pass
         return None
@@ -115,6 +116,7 @@ async def read_body(request: Request, limit: int) -> bytes | None:
         size += len(part)
         if size > limit:
             return None
+        take(len(part))
         parts.append(part)
     return b"".join(parts)
 

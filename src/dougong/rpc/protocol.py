@@ -25,7 +25,7 @@ from dougong.net.codes import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, L
 from dougong.rpc.errors import RpcError, error_of
 from dougong.rpc.throttle import Client
 
-__all__ = ["Lane", "Limits", "Method", "Methods", "Notifier", "Observer", "Param", "answer"]
+__all__ = ["Lane", "Limits", "Method", "Methods", "Notifier", "Observer", "Param", "answer", "failed"]
 
 REQUIRED: Any = object()
 Handler = Callable[..., Awaitable[object]]
@@ -163,9 +163,15 @@ class Lane(Protocol):
 
 
 async def answer(
-    methods: Methods, body: bytes, limits: Limits, observe: Observer | None = None, client: Client | None = None
+    methods: Methods,
+    body: bytes,
+    limits: Limits,
+    observe: Observer | None = None,
+    client: Client | None = None,
+    take: Callable[[int], None] = lambda size: None,
 ) -> bytes | None:
-    """The reply to a request's body, or None when nothing is to be answered. Never raises for any bytes. `client` pays."""
+    """The reply to a request's body, or None when nothing is to be answered. Never raises for any bytes. `client` pays, `take` is
+    asked for room for each part of a batch's reply, and raises `RpcError` where there is none (`rpc/under_way.py`)."""
     if methods.lane is not None:
         reply = await methods.lane(body, limits, observe)
         if reply is not None:
@@ -173,18 +179,23 @@ async def answer(
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return _failure(None, RpcError(PARSE_ERROR, f"parse error: {error}"))
+        return failed(None, RpcError(PARSE_ERROR, f"parse error: {error}"))
     if not isinstance(request, list):
         return await _answer_one(methods, request, observe, client)
     if not request:
-        return _failure(None, RpcError(INVALID_REQUEST, "empty batch"))
+        return failed(None, RpcError(INVALID_REQUEST, "empty batch"))
     if len(request) > limits.batch:
-        return _failure(None, RpcError(LIMIT_EXCEEDED, f"batch of {len(request)} calls: the limit is {limits.batch}"))
-    return await _answer_batch(methods, request, limits, observe, client)
+        return failed(None, RpcError(LIMIT_EXCEEDED, f"batch of {len(request)} calls: the limit is {limits.batch}"))
+    return await _answer_batch(methods, request, limits, observe, client, take)
 
 
 async def _answer_batch(
-    methods: Methods, batch: list[object], limits: Limits, observe: Observer | None, client: Client | None
+    methods: Methods,
+    batch: list[object],
+    limits: Limits,
+    observe: Observer | None,
+    client: Client | None,
+    take: Callable[[int], None],
 ) -> bytes | None:
     """Calls run concurrently, in the order in which they came as far as they start; replies keep that order."""
     replies: list[bytes | None] = [None] * len(batch)
@@ -198,7 +209,11 @@ async def _answer_batch(
             reply = await _answer_one(methods, batch[index], observe, client, refusal=full if room < 0 else None)
             if reply is not None:
                 if room < 0:  # many large ones may have been made before the first was counted
-                    reply = min(reply, _failure(batch[index].get("id"), full), key=len)  # type: ignore[attr-defined]
+                    reply = min(reply, failed(batch[index].get("id"), full), key=len)  # type: ignore[attr-defined]
+                try:
+                    take(len(reply))
+                except RpcError as error:
+                    reply = min(reply, failed(batch[index].get("id"), error), key=len)  # type: ignore[attr-defined]
                 replies[index] = reply
                 room -= len(reply)
 
@@ -213,15 +228,15 @@ async def _answer_one(
     methods: Methods, request: object, observe: Observer | None, client: Client | None, *, refusal: RpcError | None = None
 ) -> bytes | None:
     if not isinstance(request, dict):
-        return _failure(None, RpcError(INVALID_REQUEST, "invalid request: not an object"))
+        return failed(None, RpcError(INVALID_REQUEST, "invalid request: not an object"))
     wants_reply = "id" in request
     request_id = request.get("id")
     if not _is_id(request_id):
-        return _failure(None, RpcError(INVALID_REQUEST, "invalid request: id must be a string, a number or null"))
+        return failed(None, RpcError(INVALID_REQUEST, "invalid request: id must be a string, a number or null"))
     name = request.get("method")
     given = request.get("params") or []
     if request.get("jsonrpc") != "2.0" or not isinstance(name, str) or not isinstance(given, (list, dict)):
-        return _failure(request_id, RpcError(INVALID_REQUEST, 'invalid request: want jsonrpc "2.0", method and params'))
+        return failed(request_id, RpcError(INVALID_REQUEST, 'invalid request: want jsonrpc "2.0", method and params'))
     method = methods.get(name)
     started = time.perf_counter()
     outcome = "ok"
@@ -243,7 +258,7 @@ async def _answer_one(
         outcome = str(failure.code)
         if failure.code == INTERNAL_ERROR and failure is not error:  # geth has this code for a caller's mistake too
             structlog.get_logger().error("rpc call failed", method=name[:80], exc_info=error)
-        reply = _failure(request_id, failure) if wants_reply else None
+        reply = failed(request_id, failure) if wants_reply else None
     if observe is not None:
         observe(name if method is not None else "unknown", outcome, time.perf_counter() - started)
     return reply
@@ -257,5 +272,6 @@ def _is_id(value: object) -> bool:
     return value is None or (isinstance(value, (str, int, float)) and not isinstance(value, bool))
 
 
-def _failure(request_id: object, error: RpcError) -> bytes:
+def failed(request_id: object, error: RpcError) -> bytes:
+    """A reply that says why there is none."""
     return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "error": error.to_json()})

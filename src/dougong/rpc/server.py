@@ -12,7 +12,7 @@ What an attacker can do with a socket: send what it likes. A head or body over t
 end, one that trickles is cut off, more requests than the limit get 503, and nothing that arrives makes anything but a JSON-RPC
 error. Nobody takes more than one client's part of it (`rpc/throttle.py`): 429 for his requests beyond, and his connections beyond
 (`rpc/places.py`) are told 503 before they are listened to. Nor does anybody let many
-replies wait that he does not read (`rpc/replies.py`): 503. What this cannot stop is a flood from many addresses: a server that is
+replies wait that he does not read (`rpc/replies.py`), or requests that are large (`rpc/under_way.py`): 503. What this cannot stop is a flood from many addresses: a server that is
 open to the world wants a proxy in front, and then `proxies` names it.
 Methods are reads or take signed transactions, so other sites' pages may call them (CORS): there is no session to ride on.
 """
@@ -41,6 +41,7 @@ from dougong.rpc.relaying import Relay
 from dougong.rpc.replies import Replies, Reply
 from dougong.rpc.sessions import RpcSession, SocketLimits, Unread
 from dougong.rpc.throttle import Client, ClientLimits, Throttle, TooMany, address_of
+from dougong.rpc.under_way import Take, UnderWay, weight_of
 
 __all__ = ["Health", "RpcServer"]
 
@@ -66,11 +67,12 @@ class RpcServer(Listening):
         sockets: SocketLimits | None = None,
         max_connections: int = MAX_CONNECTIONS,
         client_connections: int = CLIENT_CONNECTIONS,
+        requests_bytes: int = 512 << 20,
     ) -> None:
         """`max_requests` is how many requests may be under way at a time, `origins` whose pages may call (CORS), `clients` what
         one client may take, `proxies` whose X-Forwarded-For is believed, `replies_bytes` how much may wait for slow readers,
         `sockets` what WebSocket connections may take, `max_connections` how many others there may be, `client_connections` of
-        one client."""
+        one client, `requests_bytes` what requests may hold while they are answered."""
         super().__init__(listener)
         self._limits = limits or Limits()
         self._max_requests = max_requests
@@ -84,6 +86,7 @@ class RpcServer(Listening):
         self._client_connections = client_connections
         self._connections = 0
         self._unread = Unread()
+        self._held = UnderWay(requests_bytes)
         self._registry = registry or CollectorRegistry()
         self._chains: dict[str, tuple[Methods, Health]] = {}
         self._relays: dict[str, Relay] = {}
@@ -128,6 +131,7 @@ class RpcServer(Listening):
         sockets: SocketLimits | None = None,
         max_connections: int = MAX_CONNECTIONS,
         client_connections: int = CLIENT_CONNECTIONS,
+        requests_bytes: int = 512 << 20,
     ) -> RpcServer:
         """Takes the address at once (port 0: any free one). Raises `ConfigError` naming it when that is not possible."""
         return cls(
@@ -141,6 +145,7 @@ class RpcServer(Listening):
             sockets=sockets,
             max_connections=max_connections,
             client_connections=client_connections,
+            requests_bytes=requests_bytes,
         )
 
     def url(self, chain: str) -> str:
@@ -211,17 +216,21 @@ class RpcServer(Listening):
         client = self._client(request)
         self._under_way += 1
         try:
-            with client.request():
-                return await self._answered(request, name, found[0], client)
+            with client.request(), self._held.hold(client) as take:
+                return await self._answered(request, name, found[0], client, take)
         except TooMany as error:
             return refusal(429, error, retry_after=error.retry_after)
         finally:
             self._under_way -= 1
 
-    async def _answered(self, request: Request, name: str, methods: Methods, client: Client) -> Response:
+    async def _answered(self, request: Request, name: str, methods: Methods, client: Client, take: Take) -> Response:
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                body = await read_body(request, self._limits.request_bytes)
+                body = await read_body(request, self._limits.request_bytes, take)
+            if body is not None:
+                take(weight_of(body) - len(body))
+        except RpcError as error:
+            return refusal(503, error, retry_after=1)
         except TimeoutError:
             return refusal(408, RpcError(INVALID_REQUEST, f"the body did not arrive within {self._limits.body_seconds} s"))
         except ClientDisconnect:
@@ -231,7 +240,7 @@ class RpcServer(Listening):
 
         if name in self._relays:
             return await self._relayed(self._relays[name], request, body, client)
-        reply = await answer(methods, body, self._limits, self._observer(name), client)
+        reply = await answer(methods, body, self._limits, self._observer(name), client, take)
         return Response(status_code=204) if reply is None else Reply(reply, self._replies, client, REPLY_SECONDS)
 
     async def _relayed(self, relay: Relay, request: Request, body: bytes, client: Client) -> Response:
@@ -272,6 +281,7 @@ class RpcServer(Listening):
                     self._limits,
                     self._sockets,
                     self._unread,
+                    self._held,
                     observe=self._observer(name),
                 )
                 await session.run()

@@ -1,6 +1,6 @@
 """One WebSocket connection: JSON-RPC calls at a time, and what is sent without being asked for.
 
-    session = RpcSession(websocket, methods, client, replies, limits, SocketLimits(), Unread())
+    session = RpcSession(websocket, methods, client, replies, limits, SocketLimits(), Unread(), UnderWay(1 << 30))
     await session.run()                                 # until either end has enough
 
 `Session` is what every API's connections share: messages are answered concurrently, so many and no more, and a reader that leaves
@@ -21,9 +21,11 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dougong.errors import Rejected
-from dougong.rpc.protocol import Limits, Methods, Observer, answer
+from dougong.rpc.errors import RpcError
+from dougong.rpc.protocol import Limits, Methods, Observer, answer, failed
 from dougong.rpc.replies import Replies
 from dougong.rpc.throttle import Client
+from dougong.rpc.under_way import UnderWay, weight_of
 
 __all__ = ["RpcSession", "Session", "SocketLimits", "Unread"]
 
@@ -134,6 +136,7 @@ class RpcSession(Session):
         limits: Limits,
         sockets: SocketLimits,
         unread: Unread,
+        under_way: UnderWay,
         *,
         observe: Observer | None = None,
     ) -> None:
@@ -143,6 +146,7 @@ class RpcSession(Session):
         self._observe = observe
         self._sockets = sockets
         self._unread_of_all = unread
+        self._under_way = under_way
         self._events: deque[tuple[bytes, bytes, bytes]] = deque()
         self._waiting_bytes = 0
         self._news = asyncio.Event()
@@ -167,7 +171,13 @@ class RpcSession(Session):
         opening = b"subscribe" in body
         self._held += opening
         try:
-            reply = await answer(self._methods, body, self._limits, self._observe, self._client)
+            with self._under_way.hold(self._client) as take:
+                try:
+                    take(weight_of(body))
+                except RpcError as error:
+                    reply: bytes | None = failed(None, error)
+                else:
+                    reply = await answer(self._methods, body, self._limits, self._observe, self._client, take)
             if reply is not None:
                 await self._send(reply)
         finally:
