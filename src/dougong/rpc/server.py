@@ -12,8 +12,8 @@ What an attacker can do with a socket: send what it likes. A head or body over t
 end, one that trickles is cut off, more requests than the limit get 503, and nothing that arrives makes anything but a JSON-RPC
 error. Nobody takes more than one client's part of it (`rpc/throttle.py`): 429 for his requests beyond, and his connections beyond
 (`rpc/places.py`) are told 503 before they are listened to. Nor does anybody let many replies wait that he does not read
-(`rpc/replies.py`), or many large requests (`rpc/under_way.py`): 503. What this cannot stop is a flood from many addresses: a server
-that is open to the world wants a proxy in front, and then `proxies` names it.
+(`rpc/replies.py`), or many large requests (`rpc/under_way.py`): 503. What this cannot stop is a flood from many addresses: a
+server that is open to the world wants a proxy in front, and then `proxies` names it.
 Methods are reads or take signed transactions, so other sites' pages may call them (CORS): there is no session to ride on.
 """
 
