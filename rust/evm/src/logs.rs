@@ -4,9 +4,10 @@ use alloy_primitives::{Address, B256, Log};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
+use crate::config::OUTBOX;
 use crate::error::{Error, Result};
 use crate::index::{self, Fingerprint, Kind, List, Walk};
-use crate::json::{Stored, missing};
+use crate::json::{Stored, missing, show_log};
 use crate::quantity;
 use crate::store::{ReceiptsRecord, Store, Txn};
 
@@ -124,57 +125,97 @@ pub fn logs(
     }
     let groups = filter.fingerprints();
     let wanted = |list: List<'_>| groups.iter().all(|group| list.has_any(group));
-    let mut out = vec![b'['];
-    let mut found = 0;
+    let mut found = Found::new(budget);
     let mut pulse = timer(budget.time);
     let mut in_block = timer(budget.time);
-    store.walk_index(
-        &txn,
-        Walk {
-            kind: Kind::Logs,
-            range,
-            backwards: false,
-        },
-        wanted,
-        &mut pulse,
-        |number| {
-            // Most blocks hold few of the logs that a filter selects: only then is more than their receipts read.
-            let receipts = store
-                .receipts(&txn, number)?
-                .ok_or_else(|| missing(number))?;
-            if !selected(&receipts).any(|(_, _, log)| filter.matches(log)) {
-                return Ok(true);
+    let mut first = range.0;
+    // Of the outbox alone the logs are there after the bodies went.
+    let bodies = store.kept(&txn)?.bodies;
+    if filter.addresses == [OUTBOX] && first < bodies && store.outbox_from(&txn)? <= first {
+        store.walk_outbox(&txn, (first, range.1.min(bodies - 1)), |number, logs| {
+            pulse()?;
+            let header = store.header(&txn, number)?.ok_or_else(|| missing(number))?;
+            for kept in logs.iter().filter(|kept| filter.matches(&kept.log)) {
+                let (index, place) = (kept.index as usize, kept.log_index as usize);
+                found.add(&show_log(
+                    &header.sealed,
+                    &kept.log,
+                    &kept.tx_hash,
+                    index,
+                    place,
+                ))?;
             }
-            let stored = Stored::of(store, &txn, number, receipts)?;
-            for (index, log_index, log) in selected(&stored.receipts) {
-                if !filter.matches(log) {
-                    continue;
-                }
-                found += 1;
-                if found > budget.count {
-                    return Err(Error::Invalid(format!(
-                        "query returned more than {} results: ask for fewer blocks",
-                        budget.count
-                    )));
-                }
-                let tx_hash = &stored.receipts.hashes[index];
-                write(&mut out, &stored.log(log, tx_hash, index, log_index));
-                if out.len() > budget.bytes {
-                    return Err(Error::Invalid(format!(
-                        "query returned more than {} bytes: ask for fewer blocks",
-                        budget.bytes
-                    )));
-                }
-            }
-            in_block()?;
-            Ok(true)
-        },
-    )?;
-    if out.len() > 1 {
-        out.pop();
+            Ok(())
+        })?;
+        first = bodies;
     }
-    out.push(b']');
-    Ok(out)
+    let walk = Walk {
+        kind: Kind::Logs,
+        range: (first, range.1),
+        backwards: false,
+    };
+    store.walk_index(&txn, walk, wanted, &mut pulse, |number| {
+        // Most blocks hold few of the logs that a filter selects: only then is more than their receipts read.
+        let receipts = store
+            .receipts(&txn, number)?
+            .ok_or_else(|| missing(number))?;
+        if !selected(&receipts).any(|(_, _, log)| filter.matches(log)) {
+            return Ok(true);
+        }
+        let stored = Stored::of(store, &txn, number, receipts)?;
+        for (index, log_index, log) in selected(&stored.receipts) {
+            if filter.matches(log) {
+                let tx_hash = &stored.receipts.hashes[index];
+                found.add(&stored.log(log, tx_hash, index, log_index))?;
+            }
+        }
+        in_block()?;
+        Ok(true)
+    })?;
+    Ok(found.end())
+}
+
+/// A JSON array of logs that grows within its budget.
+struct Found {
+    out: Vec<u8>,
+    count: usize,
+    budget: Budget,
+}
+
+impl Found {
+    fn new(budget: Budget) -> Self {
+        Self {
+            out: vec![b'['],
+            count: 0,
+            budget,
+        }
+    }
+
+    fn add(&mut self, log: &Value) -> Result<()> {
+        self.count += 1;
+        if self.count > self.budget.count {
+            return Err(Error::Invalid(format!(
+                "query returned more than {} results: ask for fewer blocks",
+                self.budget.count
+            )));
+        }
+        write(&mut self.out, log);
+        if self.out.len() > self.budget.bytes {
+            return Err(Error::Invalid(format!(
+                "query returned more than {} bytes: ask for fewer blocks",
+                self.budget.bytes
+            )));
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        if self.out.len() > 1 {
+            self.out.pop();
+        }
+        self.out.push(b']');
+        self.out
+    }
 }
 
 /// Each log with its transaction's place and its own in the block.

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dougong.errors import InvalidInput
+from dougong.errors import InvalidInput, Pruned
+from dougong.net.codes import PRUNED
 from dougong.net.jsonrpc import AnswerTooLarge, JsonRpc, RpcError, data, quantity
 
 __all__ = ["Log", "logs"]
@@ -48,7 +49,8 @@ async def logs(
 ) -> AsyncIterator[Log]:
     """Entries in blocks `first` to `last`, both included, in order. A topic of None matches any.
 
-    The node is not trusted to filter or to sort; that it leaves nothing out is for the caller to check. Raises `Unavailable`.
+    The node is not trusted to filter or to sort; that it leaves nothing out is for the caller to check. Raises `Unavailable`, or
+    `Pruned` where it no longer has the first of these blocks' logs.
     """
     width = widest
     while first <= last:
@@ -61,7 +63,9 @@ async def logs(
         }
         try:
             raw = await rpc.call("eth_getLogs", query)
-        except (RpcError, AnswerTooLarge):
+        except (RpcError, AnswerTooLarge) as error:
+            if isinstance(error, RpcError) and error.code == PRUNED:
+                raise Pruned(f"{rpc.url} no longer has the logs of block {first}", remedy="ask a node that keeps more") from error
             if width == 1:
                 raise
             width = max(1, width // 8)  # too many blocks or too many entries for this node

@@ -103,6 +103,7 @@ pub fn import(
     let node = root.map_or(0, |root| root.id());
     store.put_block(&mut txn, &block, &Changes::default(), node, next_node)?;
     store.set_kept(&mut txn, &kept)?;
+    store.set_outbox_from(&mut txn, number)?;
     store.set_identity(&mut txn, &chain)?;
     store.finish_import(&mut txn)?;
     txn.commit()?;

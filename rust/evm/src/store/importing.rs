@@ -153,6 +153,7 @@ impl Store {
             &self.nodes,
             &self.undo,
             &self.index,
+            &self.outbox,
         ] {
             table.clear(&mut txn)?;
         }

@@ -83,6 +83,14 @@ impl Store {
         Ok(())
     }
 
+    /// Whether block `number` may have a log with this fingerprint.
+    pub(super) fn may_log(&self, txn: &Txn, number: u64, one: index::Fingerprint) -> Result<bool> {
+        match self.index.get(txn, &key(Kind::Logs, BLOCK, number))? {
+            Some(record) => Ok(List::new(record)?.has_any(&[one])),
+            None => Ok(false),
+        }
+    }
+
     /// The record of participants of one block.
     pub fn participants<'t>(&self, txn: &'t Txn, number: u64) -> Result<Option<Participants<'t>>> {
         self.index

@@ -200,6 +200,7 @@ impl Store {
                     self.txs.delete(txn, hash.as_slice())?;
                 }
             }
+            gone += self.keep_outbox(txn, kept.bodies)?;
             self.bodies.delete(txn, &key)?;
             self.receipts.delete(txn, &key)?;
             forget_index(self, txn, kept.bodies)?;

@@ -7,6 +7,7 @@
 //! - `nodes`: the tries' nodes under growing numbers, never rewritten: every stored block's state stays readable
 //! - `undo`: number → what the block replaced in the flat tables
 //! - `meta`: the store's identity, its head, and what of the chain it no longer holds (`Kept`)
+//! - `outbox`: number → the outbox's logs of a block whose body went (`outbox`)
 //! - `index`: kind, level, number → fingerprints that find logs and transactions (`crate::index`)
 //!
 //! A commit is one write transaction: after a crash the store is at the last commit that returned, or a later one.
@@ -27,12 +28,14 @@ use crate::state::Account;
 mod importing;
 mod index;
 mod kept;
+mod outbox;
 mod receipts;
 mod records;
 mod write;
 
 pub use importing::Flat;
 pub use kept::{Doomed, Kept};
+pub use outbox::KeptLog;
 pub use receipts::{Place, Receipts, ReceiptsRecord};
 use records::{decode_account, number_key, slot_key, to_u64};
 pub use records::{ommers, transactions, withdrawals};
@@ -58,6 +61,7 @@ pub struct Store {
     nodes: Table,
     undo: Table,
     index: Table,
+    outbox: Table,
     _lock: File,
 }
 
@@ -123,6 +127,7 @@ impl Store {
             nodes: table("nodes")?,
             undo: table("undo")?,
             index: table("index")?,
+            outbox: table("outbox")?,
             env: env.clone(),
             _lock: lock,
         };
