@@ -90,6 +90,7 @@ async def rolling(
     sockets: SocketLimits | None = None,
     options: EthereumOptions | None = None,
     origins: tuple[str, ...] = ("*",),
+    proxies: tuple[str, ...] = (),
 ) -> AsyncIterator[Rollup]:
     alloc = {wallet.address: GenesisAccount(10**24) for wallet in (ALICE, BOB)}
     alloc |= {address: GenesisAccount(code=LOGGER_CODE) for address in LOGGERS}
@@ -100,7 +101,7 @@ async def rolling(
     clock = Clock()
     sequencer = await Sequencer.open(chain, None, journal, SequencerConfig(), clock=clock)
     api = EthereumApi(sequencer, options)
-    server = RpcServer.bind("127.0.0.1", 0, clients=clients, sockets=sockets, origins=origins)
+    server = RpcServer.bind("127.0.0.1", 0, clients=clients, sockets=sockets, origins=origins, proxies=proxies)
     server.mount("alpha", api.methods, api.health)
     serving = asyncio.create_task(server.run())
     try:

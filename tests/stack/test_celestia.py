@@ -106,7 +106,8 @@ async def described(url: str, token: str, height: int) -> dict[str, object]:
     return {"url": url, "account": account, "height": height, "hash": header["commit"]["block_id"]["hash"]}
 
 
-async def test_a_sovereign_rollup_lives_on_another_stacks_celestia_api(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", ["", "process = true\n"], ids=["within", "alone"])
+async def test_a_sovereign_rollup_lives_on_another_stacks_celestia_api(tmp_path: Path, more: str) -> None:
     path = tmp_path / "stack.toml"
     path.write_text(STACK)
     log = structlog.get_logger()
@@ -117,7 +118,7 @@ async def test_a_sovereign_rollup_lives_on_another_stacks_celestia_api(tmp_path:
         (tmp_path / "token").write_text(make_token(secret, "write") + "\n")
         there = await described(str(network.facts["square"]["celestia"]), make_token(secret, "read"), 3)
         path = tmp_path / "rollups.toml"
-        path.write_text(NETWORK.format(**there))
+        path.write_text(NETWORK.format(**there) + more)
         async with running(load(path), seen.append, log) as stack:
             await stack.opened()
             chain_id = int(str(stack.facts["free"]["chain_id"]))

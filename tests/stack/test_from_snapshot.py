@@ -15,7 +15,7 @@ from dougong.settlement.encoding import claim_id
 from dougong.stack.reading import parse
 from dougong.types import ZERO_HASH
 from tests.cli.test_snapshot_node import SOMEBODY, deposit, wait_for_wei
-from tests.cli.test_up import STACK, dougong, ready, up, write_stack
+from tests.stacks import TWO_ROLLUPS, dougong, ready, up, write_stack
 
 ETHER = 10**18
 
@@ -100,10 +100,10 @@ async def test_a_stack_that_never_knew_the_rollup_says_so(tmp_path: Path) -> Non
 )
 def test_what_says_no_beginning_is_refused(rollup: str, line: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        parse(STACK.replace(f"[rollup.{rollup}]", f"[rollup.{rollup}]\n{line}"), source="stack.toml", base=Path())
+        parse(TWO_ROLLUPS.replace(f"[rollup.{rollup}]", f"[rollup.{rollup}]\n{line}"), source="stack.toml", base=Path())
 
 
 def test_a_relative_snapshot_starts_at_the_file() -> None:
     line = f'snapshot = "file"\nsnapshot_claim = "0x{"07" * 32}"'
-    config = parse(STACK.replace("[rollup.alpha]", f"[rollup.alpha]\n{line}"), source="stack.toml", base=Path("/somewhere"))
+    config = parse(TWO_ROLLUPS.replace("[rollup.alpha]", f"[rollup.alpha]\n{line}"), source="stack.toml", base=Path("/somewhere"))
     assert config.rollup["alpha"].snapshot == Path("/somewhere/file")

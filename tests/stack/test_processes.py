@@ -15,17 +15,22 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
+from dougong.cli.demo.stage import Process
 from dougong.errors import ConfigError
 from dougong.net.document import fetch_json
-from dougong.net.jsonrpc import JsonRpc, quantity
+from dougong.net.jsonrpc import JsonRpc, RpcError, quantity
+from dougong.rpc.socket_relaying import SERVICE_RESTART
 from dougong.settlement.client import SettlementClient
 from dougong.settlement.transactor import Transactor
 from dougong.stack.keys import DEV_ACCOUNTS
 from dougong.stack.reading import load, parse
 from dougong.stack.runtime import Stack, running
 from dougong.testing.wallet import Wallet
-from tests.stacks import BASE, SETTLED, SQUARE, rollup, stack_toml
+from tests.rpc.rollup import Socket
+from tests.stacks import BASE, SETTLED, SQUARE, events_until, kill, ready, rollup, stack_toml, up, write_stack
 
 CHAIN_ID = 901
 WALLET = Wallet.of("user", CHAIN_ID)
@@ -143,16 +148,78 @@ def test_a_killed_stack_leaves_no_orphan(tmp_path: Path) -> None:
     assert load(tmp_path / "stack.toml").rollup["alpha"].process
 
 
-@pytest.mark.parametrize(
-    ("lines", "says"),
-    [
-        ('sequencer = "follow"\nprocess = true', "needs sequencer"),
-        ("process = 1", "process"),
-    ],
-)
-def test_what_cannot_have_a_process_is_refused(lines: str, says: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=says):
-        parse(TEXT.replace("process = true", lines), source="stack.toml", base=tmp_path)
+async def test_its_websockets_are_at_the_stacks_own_path(tmp_path: Path) -> None:
+    async with stack(tmp_path) as up:
+        url = f"ws{up.url.removeprefix('http')}/alpha"
+        async with connect(url) as connection:
+            socket = Socket(connection)
+            name = await socket.subscribe("newHeads")
+            async with JsonRpc(f"{up.url}/alpha") as node:
+                await deposit(up, node)
+            assert quantity((await socket.until(name, 1))[0]["number"]) == 1
+            assert quantity(await socket.call("eth_chainId")) == CHAIN_ID
+            process = up.process("alpha")
+            first = process.pid
+            assert first is not None
+            os.kill(first, signal.SIGKILL)
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    await connection.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == SERVICE_RESTART
+        async with asyncio.timeout(60):
+            while process.pid in (None, first) or (await _status(f"{up.url}/alpha")) != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        async with connect(url) as connection:
+            socket = Socket(connection)
+            name = await socket.subscribe("newHeads")
+            await socket.call("eth_sendRawTransaction", transfer(0))
+            assert quantity((await socket.until(name, 1))[0]["number"]) == 2
+
+
+@pytest.mark.parametrize("process", [False, True], ids=["within", "alone"])
+async def test_its_states_leave_their_window(tmp_path: Path, process: bool) -> None:
+    """`history`, and a verifying node's `--history`, over the same blocks."""
+    free = rollup("free", chain_id=CHAIN_ID, batch_interval_ms=200, history=128, process=process)
+    path = write_stack(tmp_path, text=stack_toml(SQUARE, free) + f'fund = {{ "0x{WALLET.address.hex()}" = 1 }}\n')
+    async with up(path) as stack_process:
+        facts = await ready(stack_process)
+        async with JsonRpc(facts["free"]["url"]) as node:
+            last = 0
+            for nonce in range(128 + 2 * 32):
+                last = quantity((await receipt(node, await node.call("eth_sendRawTransaction", transfer(nonce))))["blockNumber"])
+            await _until_final(node, hex(last))
+            assert last >= 128 + 32
+            gone = ["eth_getBalance", "0x" + WALLET.address.hex(), "0x1"]
+            await _until_pruned(node, gone)
+            assert quantity(await node.call("eth_getBalance", gone[1], hex(last - 127))) > 0
+            assert (await node.call("eth_getBlockByNumber", "0x1", True))["transactions"]  # bodies stay
+        trust = ("--api", facts[""]["url"].rstrip("/"), "--trust", str(tmp_path / "data/trust.json"))
+        serving = ("--listen", "127.0.0.1:0", "--history", "128", "--json")
+        folder = ("--folder", str(tmp_path / "node"))
+        verifier = await Process.start("node", tmp_path, "verifying-node", "free", *folder, *serving, *trust)
+        try:
+            url = (await events_until(verifier, "listening", "free"))[-1]["url"]
+            async with JsonRpc(url) as node:
+                await _until_final(node, hex(last))
+                await _until_pruned(node, gone)
+                assert quantity(await node.call("eth_getBalance", gone[1], hex(last - 127))) > 0
+        finally:
+            await kill(verifier)
+
+
+async def _until_pruned(node: JsonRpc, call: list[str]) -> None:
+    async with asyncio.timeout(60):
+        with pytest.raises(RpcError, match="is not available") as gone:
+            while True:
+                await node.call(*call)
+                await asyncio.sleep(0.1)
+    assert gone.value.code == -32000
+
+
+def test_what_cannot_have_a_process_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="process"):
+        parse(TEXT.replace("process = true", "process = 1"), source="stack.toml", base=tmp_path)
 
 
 async def _status(url: str) -> int:

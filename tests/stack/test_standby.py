@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from dougong.cli.demo.chain import Chain, until
 from dougong.cli.demo.workload import ETHER, Account, make_accounts, order
 from dougong.settlement.client import SettlementClient
@@ -44,10 +46,11 @@ async def reached(chain: Chain, tag: str, height: int) -> None:
     await until(there, f"block {height} as {tag}", 90)
 
 
-async def test_another_sequencer_takes_over_and_the_old_one_comes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", ["", "process = true\n"], ids=["within", "alone"])
+async def test_another_sequencer_takes_over_and_the_old_one_comes_back(tmp_path: Path, more: str) -> None:
     giver, people = Account(DEV_ACCOUNTS[2]), make_accounts(4)
     with anvil(tmp_path, "--block-time", "1") as url:
-        first = write(tmp_path / "first", url)
+        first = write(tmp_path / "first", url, more)
         async with up(first) as old:
             facts = await ready(old)
             trust = read_trust(tmp_path / "first/data/trust.json")
@@ -61,7 +64,7 @@ async def test_another_sequencer_takes_over_and_the_old_one_comes_back(tmp_path:
             await reached(alpha, "latest", 1)
 
             # Without what the sequencer's stack knows, a standby would found another rollup: it says so, and does not.
-            follows = f'sequencer = "follow"\nsequencer_url = "{facts["alpha"]["url"]}"\n'
+            follows = more + f'sequencer = "follow"\nsequencer_url = "{facts["alpha"]["url"]}"\n'
             second = write(tmp_path / "second", url, follows)
             async with up(second) as stranger:
                 code, said = await ended(stranger)
@@ -84,7 +87,7 @@ async def test_another_sequencer_takes_over_and_the_old_one_comes_back(tmp_path:
                 await alpha.aclose()
                 await standby.aclose()
 
-        second = write(tmp_path / "second", url)
+        second = write(tmp_path / "second", url, more)
         async with up(second) as new:
             alpha = await Chain.connect((await ready(new))["alpha"]["url"])
             await reached(alpha, "latest", height)

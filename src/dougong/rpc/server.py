@@ -37,9 +37,10 @@ from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
 from dougong.rpc.errors import RpcError
 from dougong.rpc.listening import CLIENT_CONNECTIONS, MAX_CONNECTIONS, Listening, json_response, listen, read_body, refusal, serve
 from dougong.rpc.protocol import Limits, Methods, Observer, answer
-from dougong.rpc.relaying import Relay
+from dougong.rpc.relaying import Refused, Relay
 from dougong.rpc.replies import Replies, Reply
 from dougong.rpc.sessions import RpcSession, SocketLimits, Unread
+from dougong.rpc.socket_relaying import between
 from dougong.rpc.throttle import Client, ClientLimits, Throttle, TooMany, address_of
 from dougong.rpc.under_way import Take, UnderWay, weight_of
 
@@ -256,10 +257,6 @@ class RpcServer(Listening):
         if found is None:
             await websocket.send_denial_response(self._no_chain(name))
             return
-        if name in self._relays:
-            elsewhere = RpcError(INVALID_REQUEST, f"{name} has its WebSockets at {self._relays[name].url or 'its process'}")
-            await websocket.send_denial_response(refusal(421, elsewhere))
-            return
         origin = websocket.headers.get("origin")
         if origin is not None and not self._origins & {"*", origin}:
             await websocket.send_denial_response(refusal(403, RpcError(INVALID_REQUEST, "pages of this origin may not call")))
@@ -272,6 +269,9 @@ class RpcServer(Listening):
         self._connections += 1
         try:
             with client.connection():
+                if name in self._relays:
+                    await self._connect_there(websocket, self._relays[name], client)
+                    return
                 await websocket.accept()
                 session = RpcSession(
                     websocket,
@@ -289,6 +289,16 @@ class RpcServer(Listening):
             await websocket.send_denial_response(refusal(429, error, retry_after=error.retry_after))
         finally:
             self._connections -= 1
+
+    async def _connect_there(self, websocket: WebSocket, relay: Relay, client: Client) -> None:
+        try:
+            async with relay.socket(self._address(websocket)) as there:
+                await websocket.accept()
+                await between(websocket, there, self._replies, client)
+        except Refused as no:
+            await websocket.send_denial_response(Response(no.body, no.status, no.headers))
+        except RpcError as error:
+            await websocket.send_denial_response(refusal(503, error, retry_after=1))
 
     def _client(self, source: HTTPConnection) -> Client:
         return self._throttle.client(self._address(source))

@@ -75,8 +75,11 @@ class CelestiaNetwork:
         )
 
 
-async def open_celestia(context: Context, name: str, config: CelestiaAvailability, closing: AsyncExitStack) -> CelestiaNetwork:
-    """Raises `ConfigError` where the node's account or token is not what stack.toml says, `InvalidHeader` where it is on another
+async def open_celestia(
+    context: Context, name: str, config: CelestiaAvailability, closing: AsyncExitStack, *, headers: Path | None = None
+) -> CelestiaNetwork:
+    """`headers` is where verified ones are kept (None: with the stack; another process has its own).
+    Raises `ConfigError` where the node's account or token is not what stack.toml says, `InvalidHeader` where it is on another
     chain than the trusted header, `Unavailable` while it is away."""
     async with AsyncExitStack() as opened:
         node = await opened.enter_async_context(CelestiaNode(config.url, await in_thread(_token, config.token_file)))
@@ -86,14 +89,14 @@ async def open_celestia(context: Context, name: str, config: CelestiaAvailabilit
                 f"the node at {config.url} signs with another account than {config.account}",
                 remedy=f"set account in [availability.{name}] to what its state.AccountAddress answers",
             )
-        store = await in_thread(Store, context.disk.home("availability", name, "headers"), HEADER_TABLES)
+        store = await in_thread(Store, headers or context.disk.home("availability", name, "headers"), HEADER_TABLES)
         opened.callback(store.close)
         start = TrustedHeader(config.chain_id, config.trusted_height, bytes.fromhex(config.trusted_hash))
-        headers = await in_thread(lambda: VerifiedHeaders(node, start, store=store))
-        height = await headers.latest()
+        verified = await in_thread(lambda: VerifiedHeaders(node, start, store=store))
+        height = await verified.latest()
         limit = None if config.max_gas_price is None else Fraction(str(config.max_gas_price))
         options = CelestiaOptions(config.max_blob_bytes, Fraction(str(config.gas_price)), limit)
-        client = CelestiaClient(node, headers, account, options)
+        client = CelestiaClient(node, verified, account, options)
         closing.push_async_exit(opened.pop_all())
     facts: dict[str, object] = {"layer": "availability", "url": config.url, "chain_id": config.chain_id, "height": height}
     context.report(Event("chain", name, facts))

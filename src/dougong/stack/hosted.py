@@ -20,14 +20,17 @@ import structlog
 from dougong.rpc.server import RpcServer
 from dougong.rpc.throttle import ClientLimits
 from dougong.services.supervisor import Supervisor
-from dougong.stack.config import EmbeddedSettlement, StackConfig
+from dougong.stack.blobs import open_blobs
+from dougong.stack.celestia import open_celestia
+from dougong.stack.config import CelestiaAvailability, EmbeddedSettlement, EthereumBlobsAvailability, StackConfig
 from dougong.stack.context import Context
 from dougong.stack.disk import Disk
 from dougong.stack.genesis import settle_genesis
 from dougong.stack.keys import Keyring
+from dougong.stack.layers import Layer
 from dougong.stack.metrics import Metrics
 from dougong.stack.rollups import OpenRollup, open_rollup
-from dougong.stack.settlements import open_settlement
+from dougong.stack.settlements import SettlementChain, open_settlement
 from dougong.stack.square_elsewhere import SquareElsewhere, open_square_elsewhere
 
 __all__ = ["host"]
@@ -60,38 +63,51 @@ async def host(
     documents = settle_genesis(config, disk, keys)
     context = Context(config, disk, keys, documents, server, supervisor, metrics, lambda event: None, log)
     async with AsyncExitStack() as closing:
-        layer, opened = await _open(context, name, api, closing)
+        square, opened = await _open(context, name, api, closing)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(server.run()),
                 group.create_task(supervisor.run()),
-                group.create_task(_tell(context, name, layer, opened, say)),
+                group.create_task(_tell(context, name, square, opened, say)),
             ]
             chain_id = config.chain_id(name)
             say({"up": {"url": server.url(name), "trust": opened.trust.model_dump(), "chain_id": chain_id}})
             try:
                 async for line in lines:
-                    if "bear" in line and layer.bear is not None:
-                        layer.bear(int(line["bear"]))
+                    if "bear" in line and square is not None and square.bear is not None:
+                        square.bear(int(line["bear"]))
             finally:
                 for task in tasks:
                     task.cancel()
                     await asyncio.wait([task])
 
 
-async def _open(context: Context, name: str, api: str, closing: AsyncExitStack) -> tuple[SquareElsewhere, OpenRollup]:
-    rollup = context.config.rollup[name]
-    home = context.disk.home("rollup", name, "square")
-    layer = await open_square_elsewhere(context, rollup.availability, api, f"sequencer.{name}", home, closing)
-    base = None
-    if rollup.settlement is not None:
-        chain = context.config.settlement[rollup.settlement]
-        url = f"{api}/{rollup.settlement}" if isinstance(chain, EmbeddedSettlement) else chain.url
-        base = await open_settlement(context, rollup.settlement, url, closing)
-    return layer, await open_rollup(context, name, layer, base, closing)
+async def _open(context: Context, name: str, api: str, closing: AsyncExitStack) -> tuple[SquareElsewhere | None, OpenRollup]:
+    """A DA chain of the stack's own is reached through the stack's server; a network that is not, as the stack reaches it."""
+    config = context.config
+    rollup = config.rollup[name]
+    role, home = f"sequencer.{name}", context.disk.home("rollup", name, "square")
+    bases: dict[str, SettlementChain] = {}
+    needed = config.availability[rollup.availability]
+    carrier = needed.settlement if isinstance(needed, EthereumBlobsAvailability) else None
+    for settlement in dict.fromkeys(one for one in (rollup.settlement, carrier) if one is not None):
+        chain = config.settlement[settlement]
+        url = f"{api}/{settlement}" if isinstance(chain, EmbeddedSettlement) else chain.url
+        bases[settlement] = await open_settlement(context, settlement, url, closing)
+    square: SquareElsewhere | None = None
+    layer: Layer
+    if isinstance(needed, CelestiaAvailability):
+        headers = context.disk.home("rollup", name, "celestia")
+        layer = await open_celestia(context, rollup.availability, needed, closing, headers=headers)
+    elif isinstance(needed, EthereumBlobsAvailability):
+        layer = await open_blobs(context, rollup.availability, needed, bases[needed.settlement], closing)
+    else:
+        layer = square = await open_square_elsewhere(context, rollup.availability, api, role, home, closing)
+    base = None if rollup.settlement is None else bases[rollup.settlement]
+    return square, await open_rollup(context, name, layer, base, closing)
 
 
-async def _tell(context: Context, name: str, layer: SquareElsewhere, opened: OpenRollup, say: Say) -> None:
+async def _tell(context: Context, name: str, square: SquareElsewhere | None, opened: OpenRollup, say: Say) -> None:
     """Says how things stand whenever it has changed."""
     last: dict[str, object] = {}
     while True:
@@ -102,9 +118,9 @@ async def _tell(context: Context, name: str, layer: SquareElsewhere, opened: Ope
             {"service": s.name, "state": s.state.value, "restarts": s.restarts, "error": s.error, "remedy": s.remedy}
             for s in context.supervisor.status()
         ]
-        floor = 0 if layer.floor is None else await layer.floor()
+        floor = 0 if square is None or square.floor is None else await square.floor()
         state: dict[str, object] = {
-            "wanted": layer.wanted,
+            "wanted": 0 if square is None else square.wanted,
             "floor": floor,
             "services": services,
             "fees": opened.ledger.facts(),

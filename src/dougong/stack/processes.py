@@ -1,7 +1,7 @@
 """A rollup in a process of its own (`process = true`), as the stack's own process sees it.
 
     processes = Processes(context)
-    opened = await processes.open("alpha", square, base, closing)
+    opened = await processes.open("alpha", layer, base, closing)
     processes.process("alpha").pid
 
 The two speak over the child's pipes, a JSON object a line (`stack/hosted.py` is the other end). The child's standard input is
@@ -30,6 +30,7 @@ from dougong.services.supervisor import ServiceState, ServiceStatus
 from dougong.services.threads import in_thread
 from dougong.stack.context import Context
 from dougong.stack.events import Event
+from dougong.stack.layers import Layer
 from dougong.stack.rollups import OpenRollup, evm_genesis, register
 from dougong.stack.settlements import SettlementChain
 from dougong.stack.squares import Square
@@ -120,8 +121,14 @@ class RollupProcess:
             self._relay.url = None
             self.waiting_for = 0
             self._services = []
-            await asyncio.shield(self._end(child))
-            self._child = None
+            ending = asyncio.create_task(self._end(child))
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:  # the stack stops while a child that ended by itself is seen off
+                await asyncio.wait([ending])
+                raise
+            finally:
+                self._child = None
 
     async def _speak(self, child: asyncio.subprocess.Process) -> None:
         assert child.stdin is not None
@@ -182,20 +189,22 @@ class Processes:
             raise NotFound(f"{name} has no process of its own")
         return self._all[name]
 
-    async def open(self, name: str, square: Square, base: SettlementChain | None, closing: AsyncExitStack) -> OpenRollup:
+    async def open(self, name: str, layer: Layer, base: SettlementChain | None, closing: AsyncExitStack) -> OpenRollup:
         """Does what only this process can do for a rollup, and starts its own. May be tried again."""
         context = self._context
-        await square.fund(f"sequencer.{name}")
+        if isinstance(layer, Square):
+            await layer.fund(f"sequencer.{name}")
         if base is not None:
-            attested = await square.attested_on(base, closing)
+            await layer.attestations_on(base, closing)
             if not base.deployment.knows_rollup(name):
-                await register(context, name, square, base, await _genesis_state(context, name), closing)
+                await register(context, name, layer, base, await _genesis_state(context, name), closing)
         if name not in self._all:
             relay = Relay(name)
             closing.push_async_callback(relay.close)
             process = self._all[name] = RollupProcess(context, name, relay)
-            square.set_floor(name, process.floor)
-            if base is not None:
+            layer.set_floor(name, process.floor)
+            if base is not None and isinstance(layer, Square):
+                attested = await layer.attested_on(base, closing)
                 attested.wanted.append(process)
                 attested.bearers.append(process.bear)
             context.server.relay(name, relay)

@@ -107,8 +107,6 @@ def check(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
         here = ("rollup", name)
         yield from _distinct(taken, config.chain_id(name), here)
         yield from _reference(rollup.availability, config.availability, "availability", here)
-        if rollup.process:
-            yield from _alone(rollup, config, here)
         if (rollup.snapshot is None) != (rollup.snapshot_claim is None):
             key = "snapshot" if rollup.snapshot_claim is None else "snapshot_claim"
             yield (*here, key), "snapshot and snapshot_claim go together", "give both, or neither"
@@ -171,15 +169,6 @@ def _settled_beside_its_data(rollup: RollupConfig, config: StackConfig, here: Pa
     if isinstance(layer, EthereumBlobsAvailability) and rollup.settlement != layer.settlement:
         message = f'settlement = "{rollup.settlement}", but [availability.{rollup.availability}] lies on {layer.settlement}'
         yield (*here, "settlement"), message, f'settle on "{layer.settlement}": no other contract sees these blobs'
-
-
-def _alone(rollup: RollupConfig, config: StackConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:
-    """In a process of its own a rollup reaches its DA chain through the node API, which squares have."""
-    layer = config.availability.get(rollup.availability)
-    if layer is not None and not isinstance(layer, SquareAvailability):
-        yield (*here, "process"), f"process = true needs a DA chain of kind square, not {layer.kind}", "remove process"
-    if rollup.follows:
-        yield (*here, "process"), 'process = true needs sequencer = "run"', "remove process"
 
 
 def _sovereign(rollup: RollupConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:

@@ -178,7 +178,6 @@ class Stack:
         base = None if config.settlement is None else self._settlements[config.settlement]
         layer = self._layers[config.availability]
         if config.process:
-            assert isinstance(layer, Square), "reading.check sees to it"
             self._rollups[name] = await self._processes.open(name, layer, base, self._closing)
             return
         self._rollups[name] = await open_rollup(self.context, name, layer, base, self._closing)
