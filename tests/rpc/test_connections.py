@@ -118,7 +118,7 @@ async def test_the_rest_of_a_body_that_was_answered_before_its_end_is_not_waited
         assert b" 404 " in await reader.readuntil(b"}}")
         async with asyncio.timeout(30):
             with contextlib.suppress(ConnectionError):
-                while not reader.at_eof():
+                while not (reader.at_eof() or writer.is_closing()):  # a reset is no end of a file
                     writer.write(rest)
                     await asyncio.sleep(0.02)
         writer.close()
@@ -158,4 +158,27 @@ async def test_a_request_whose_end_is_unclear_is_not_read(lengths: bytes) -> Non
             reply = await reader.read(-1)
             assert reply.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 413 ")), reply
             assert b'"latest"' not in reply  # the second one was never taken for one
+        writer.close()
+
+
+async def test_a_client_that_waits_to_be_told_to_go_on_is_told_before_its_body_came() -> None:
+    body = b'{"jsonrpc":"2.0","id":1,"method":"add","params":["0x1"]}'
+    async with serving() as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(HEAD + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(body))
+        async with asyncio.timeout(30):
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(body)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            assert b'"result":"0x2"' in await reader.readuntil(b"}")
+        writer.close()
+
+
+async def test_a_reply_of_nothing_but_a_head_is_sent_too() -> None:
+    async with serving() as server:
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\nOPTIONS /alpha HTTP/1.1\r\nhost: a\r\n\r\n")
+        async with asyncio.timeout(30):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 405 ")
         writer.close()
