@@ -254,6 +254,8 @@ class RollupConfig(Table):
     history: Literal["archive"] | Blocks = "archive"
     bodies: Literal["archive"] | Blocks = "archive"
     snapshot_interval: Blocks | None = None
+    trace_seconds: Annotated[int, Field(ge=1, le=600)] = 30
+    trace_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = 64 << 20
     snapshot: Annotated[Path, BeforeValidator(_written_path)] | None = None
     snapshot_claim: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{64}$")] | None = None
     challenge_window_s: Seconds | None = None

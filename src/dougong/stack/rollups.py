@@ -138,7 +138,11 @@ async def open_rollup(
         ground = await _open_ground(context, name, layer, opened)
         settled = None if base is None else await _settle(ground, base, closing)
         services = await _compose(ground, settled, opened)
-        api = EthereumApi(services.standby or services.sequencer, EthereumOptions(least_tip=services.least_tip))
+        config = ground.config
+        options = EthereumOptions(
+            least_tip=services.least_tip, trace_seconds=config.trace_seconds, trace_bytes=config.trace_bytes
+        )
+        api = EthereumApi(services.standby or services.sequencer, options)
         opened.callback(api.close)
         context.server.mount(name, api.methods, api.health)
         closing.push_async_exit(opened.pop_all())
