@@ -6,7 +6,8 @@
 //!
 //! - A block is executed in waves. A wave's executions are then taken up in order, each only if the state gives what it has read, and
 //!   executed again there if not. So no mistake of the scheduler, no stop of a wave, no failure or panic of a thread can change
-//!   what comes of a block; and the block's gas, on which each transaction's place depends, is counted in order.
+//!   what comes of a block; and the block's gas, on which each transaction's place depends, is counted in order. A wave asks for no
+//!   more gas than the block has left.
 //! - Reads are validated by value, not by version.
 //! - The beneficiary's fees are added up when somebody asks, and when the wave is taken up: see `view`.
 
@@ -27,12 +28,14 @@ use crate::index;
 use crate::journal::{Journaled, Stretch, is_current};
 use crate::state::{Fork, Overlay, StateReader};
 
+mod gather;
 mod memory;
 mod pace;
 mod run;
 mod scheduler;
 mod view;
 
+use gather::gather;
 use memory::{Memory, Writes};
 use pace::{FEWEST, Next, Pace, WAVE, dependencies};
 use run::{Fee, ViewEvm};
@@ -134,7 +137,7 @@ impl<R: Fork> Runner<R> for Workers {
         if self.threads < 2 || !is_current(block, evm.ctx.db_ref()) {
             return Journaled.run(block, evm, txs, outcome);
         }
-        let mut txs = txs.enumerate();
+        let mut txs = txs.enumerate().peekable();
         let mut stretch = Stretch::default();
         loop {
             let next = self.next();
@@ -160,7 +163,10 @@ impl<R: Fork> Runner<R> for Workers {
                     }
                 }
                 Next::Wave(count) => {
-                    let wave: Wave = txs.by_ref().take(count).collect();
+                    let left = block.gas_limit - outcome.gas_used;
+                    let asked =
+                        |(_, tx): &(usize, Offered)| tx.as_ref().map_or(0, |tx| tx.gas_limit());
+                    let wave: Wave = gather(&mut txs, count, left, asked);
                     let count = wave.len();
                     if count == 0 {
                         stretch.end(evm);
@@ -207,6 +213,7 @@ impl Workers {
             runs: wave.iter().map(|_| Mutex::default()).collect(),
             base: state.base(),
             beneficiary,
+            left: block.gas_limit - outcome.gas_used,
             codes: Mutex::default(),
         };
         let threads = self.threads.min(wave.len());
@@ -314,7 +321,7 @@ fn work<R: StateReader>(
         task = match task.or_else(|| scheduler.next_task()) {
             Some(Task::Execute(tx)) => {
                 idle = 0;
-                execute(block, wave, shared, scheduler, &mut evm, tx)
+                execute(wave, shared, scheduler, &mut evm, tx)
             }
             Some(Task::Validate(tx, incarnation)) => {
                 idle = 0;
@@ -335,7 +342,6 @@ fn work<R: StateReader>(
 }
 
 fn execute<'a, R: StateReader + 'a>(
-    block: &BlockContext,
     wave: &Wave,
     shared: &Shared<'_>,
     scheduler: &Scheduler,
@@ -351,7 +357,7 @@ fn execute<'a, R: StateReader + 'a>(
             .unwrap_or_else(PoisonError::into_inner)
     };
     let signed = match &wave[tx].1 {
-        Ok(signed) if signed.gas_limit() <= block.gas_limit => signed,
+        Ok(signed) if signed.gas_limit() <= shared.left => signed,
         _ => {
             lock().fee = Fee::None;
             return scheduler.executed(tx, false);

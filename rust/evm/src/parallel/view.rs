@@ -18,6 +18,8 @@ pub struct Shared<'a> {
     pub runs: Vec<Mutex<Cell>>,
     pub base: Base<'a>,
     pub beneficiary: Address,
+    /// The gas that the block has left when the wave begins.
+    pub left: u64,
     /// Code that transactions of the wave have brought. The hash covers it, so it needs no versions.
     pub codes: Mutex<B256Map<Bytecode>>,
 }

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from dougong.execution.evm.pool import PooledTransaction
 
-__all__ = ["Aside", "Skipped"]
+__all__ = ["Aside", "Skipped", "faults"]
 
 
 class Skipped(Exception):
@@ -20,6 +20,11 @@ class Skipped(Exception):
     def __init__(self, why: Sequence[tuple[int, str]]) -> None:
         super().__init__(f"{len(why)} transactions are invalid in their places")
         self.why = why
+
+
+def faults(chosen: Sequence[PooledTransaction], skipped: Sequence[tuple[int, str]], room: int) -> list[tuple[int, str]]:
+    """Those that were not skipped for want of gas: a block that ends with so much `room` had had it."""
+    return [(index, reason) for index, reason in skipped if chosen[index].gas_limit <= room]
 
 
 class Aside:

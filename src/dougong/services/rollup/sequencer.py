@@ -29,7 +29,7 @@ from dougong.errors import DougongError, Rejected
 from dougong.execution.evm.fees import next_base_fee
 from dougong.execution.evm.pool import PooledTransaction, PoolLimits, TransactionPool
 from dougong.services.rollup.admission import Admission, Submission
-from dougong.services.rollup.aside import Aside, Skipped
+from dougong.services.rollup.aside import Aside, Skipped, faults
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.inbox import Inbox
 from dougong.services.rollup.journal import Journal
@@ -39,7 +39,8 @@ from dougong.types import Heads, InboxMessage
 __all__ = ["Sequencer", "SequencerConfig"]
 
 _MOST_IGNORED = 1_024
-_MOST_ASIDE = 1_024  # invalid transactions that one block is made anew without
+_TRIES = 3  # executions for one block: made anew without what is invalid in its place, or with more than was chosen
+_MOST_SPREAD = 4_096
 _EXPIRY_S = 60.0
 _Taken = list[tuple[bytes, Submission]]
 _REFUSALS = 3  # a block refused it so often though the pool finds nothing wrong: it leaves
@@ -103,6 +104,7 @@ class Sequencer:
         self._epoch = 0
         self._generation = chain.generation
         self._refused: dict[bytes, int] = {}
+        self._spread = 1  # how many times the gas that a block holds its transactions may ask for
         self._work = asyncio.Event()
         self._last_block = clock()
         self._looked = clock()
@@ -224,35 +226,50 @@ class Sequencer:
         self._paused = False
         head = self._chain.latest
         messages = () if self._inbox is None else self._inbox.after(head.inbox_end)[: self._config.max_block_messages]
-        aside = Aside()
-        while True:
-            chosen = self.pool.select(head.gas_limit, max_bytes=self._config.max_block_bytes, among=aside)
+        aside, spread = Aside(), self._spread
+        for tries in reversed(range(_TRIES)):
+            chosen = self.pool.select(head.gas_limit * spread, max_bytes=self._config.max_block_bytes, among=aside)
             try:
-                built = await self._build(head, messages, chosen, patient=len(aside.txs) < _MOST_ASIDE)
+                built = await self._build(head, messages, chosen, patient=tries > 0, may_widen=spread < _MOST_SPREAD)
                 break
             except Skipped as skipped:
-                # What is invalid costs its sender nothing: left in its place it would keep the gas that it asks for from others.
+                # What is invalid, or asks for gas that it does not use, costs its sender little: it must not keep others out.
                 aside.put(chosen, skipped.why)
+                spread = _MOST_SPREAD
         await self._settle(built, chosen, aside, everyone=bool(messages))
         if built is not None:
             self._last_block = self._clock()
+            asked = sum(chosen[index].gas_limit for index in built.included)
+            self._spread = min(_MOST_SPREAD, max(1, asked // max(1, built.header.gas_used)))
             self._m_blocks.inc()
             self._m_txs.inc(len(built.included))
         return built
 
     async def _build(
-        self, head: HeaderInfo, messages: Sequence[InboxMessage], chosen: Sequence[PooledTransaction], *, patient: bool
+        self,
+        head: HeaderInfo,
+        messages: Sequence[InboxMessage],
+        chosen: Sequence[PooledTransaction],
+        *,
+        patient: bool,
+        may_widen: bool,
     ) -> BuiltBlock | None:
         """The block of what was chosen, durable; None if there is no reason for one, or the chain was derived anew meanwhile.
-        Raises `Skipped`, and makes none, when a transaction is invalid in its place and it is `patient`."""
+        Raises `Skipped`, and makes none, when it is `patient` and a transaction is invalid in its place, or (`may_widen`) most of
+        the gas that was asked for is not used while others wait for it."""
         overdue = self._config.max_interval is not None and self._clock() - self._last_block >= self._config.max_interval
         # The base fee falls with empty blocks only: without them what waits for it to fall would wait for ever.
         if not messages and not chosen and not overdue and not (self.pool.is_priced_out() and self._fee_can_fall()):
             return None
 
+        more = may_widen and len(chosen) < len(self.pool) - self.pool.gapped()
+        asked = sum(tx.gas_limit for tx in chosen)
+
         def consume(built: BuiltBlock) -> None:
-            if built.skipped and patient:
-                raise Skipped(built.skipped)
+            room = head.gas_limit - built.header.gas_used
+            at_fault = faults(chosen, built.skipped, room)
+            if patient and (at_fault or (more and 2 * built.header.gas_used < min(asked, head.gas_limit))):
+                raise Skipped(at_fault)
             taken = messages[: built.header.inbox_end - head.inbox_end]
             if taken:
                 self._journal.note_inbox(head.inbox_end, taken)
