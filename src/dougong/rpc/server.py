@@ -212,17 +212,18 @@ class RpcServer(Listening):
             return self._no_chain(name)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return refusal(415, RpcError(INVALID_REQUEST, "the content type must be application/json"))
-        if self._under_way >= self._max_requests:
+        counts = name not in self._relays  # a relay has places of its own
+        if counts and self._under_way >= self._max_requests:
             return refusal(503, RpcError(LIMIT_EXCEEDED, f"more than {self._max_requests} requests are under way: try again"))
         client = self._client(request)
-        self._under_way += 1
+        self._under_way += counts
         try:
             with client.request(), self._held.hold(client) as take:
                 return await self._answered(request, name, found[0], client, take)
         except TooMany as error:
             return refusal(429, error, retry_after=error.retry_after)
         finally:
-            self._under_way -= 1
+            self._under_way -= counts
 
     async def _answered(self, request: Request, name: str, methods: Methods, client: Client, take: Take) -> Response:
         try:

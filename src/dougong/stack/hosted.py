@@ -37,6 +37,7 @@ __all__ = ["host"]
 
 HERE = "127.0.0.1"
 TELL_S = 0.1
+BEAT_S = 2.0
 Say = Callable[[dict[str, object]], None]
 
 
@@ -108,8 +109,10 @@ async def _open(context: Context, name: str, api: str, closing: AsyncExitStack) 
 
 
 async def _tell(context: Context, name: str, square: SquareElsewhere | None, opened: OpenRollup, say: Say) -> None:
-    """Says how things stand whenever it has changed."""
+    """Says how things stand whenever it has changed, and now and then all the same: who hears nothing knows that this hangs."""
     last: dict[str, object] = {}
+    loop = asyncio.get_running_loop()
+    said = loop.time()
     while True:
         failure = context.supervisor.failure(name)
         if failure is not None:
@@ -125,7 +128,7 @@ async def _tell(context: Context, name: str, square: SquareElsewhere | None, ope
             "services": services,
             "fees": opened.ledger.facts(),
         }
-        if state != last:
+        if state != last or loop.time() - said >= BEAT_S:
             say({"state": state})
-            last = state
+            last, said = state, loop.time()
         await asyncio.sleep(TELL_S)

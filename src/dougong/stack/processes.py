@@ -6,14 +6,16 @@
 
 The two speak over the child's pipes, a JSON object a line (`stack/hosted.py` is the other end). The child's standard input is
 also its life line: when this process ends, however it ends, the pipe ends, and the child stops in order by itself; so a kill -9
-leaves no orphan. A child that ends is an error of its service, which the supervisor starts again; what it had acknowledged is in
-its stores, as after any kill -9. An error that no restart mends is told and raised here as what it was.
+leaves no orphan. A child that ends, says what is no message, or says nothing at all for `SILENCE_S` (it hangs, or was stopped) is
+an error of its service, which the supervisor starts again; what it had acknowledged is in its stores, as after any kill -9. An
+error that no restart mends is told and raised here as what it was.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -42,6 +44,7 @@ PROGRAM = (sys.executable, "-m", "dougong.cli.rollup_process")
 LINE_BYTES = 4 << 20
 STOP_S = 20.0  # for a child to end its services; then it is killed, which loses nothing
 UP_S = 60.0
+SILENCE_S = 60.0  # a child that is up says something every `hosted.BEAT_S`
 DURABLE = (ConfigError, StoreCorrupt, Divergence)
 
 
@@ -57,7 +60,17 @@ class Up:
 class RollupProcess:
     """`waiting_for` and `floor` are the child's word of what its batcher and its services need of the DA chain."""
 
-    def __init__(self, context: Context, name: str, relay: Relay) -> None:
+    def __init__(
+        self,
+        context: Context,
+        name: str,
+        relay: Relay,
+        *,
+        program: Sequence[str] = PROGRAM,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self._program = program
+        self._silence_s = silence_s
         self._context = context
         self._name = name
         self._relay = relay
@@ -107,7 +120,7 @@ class RollupProcess:
         log = self._context.disk.home("rollup", self._name) / "process.log"
         with log.open("ab") as output:
             child = await asyncio.create_subprocess_exec(
-                *PROGRAM,
+                *self._program,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=output,
@@ -138,11 +151,27 @@ class RollupProcess:
         child.stdin.write(orjson.dumps(start) + b"\n")
         with suppress(ConnectionError):
             await child.stdin.drain()
-        while line := await child.stdout.readline():
-            self._hear(orjson.loads(line))
-        raise Unavailable(f"the process of {self._name} ended", remedy=f"see rollup/{self._name}/process.log in data_dir")
+        remedy = f"see rollup/{self._name}/process.log in data_dir"
+        while True:
+            try:
+                async with asyncio.timeout(None if self._relay.url is None else self._silence_s):
+                    line = await child.stdout.readline()
+            except TimeoutError as error:
+                with suppress(ProcessLookupError):
+                    child.kill()  # it hears nothing either
+                raise Unavailable(f"the process of {self._name} has said nothing for {self._silence_s:g} s") from error
+            except ValueError as error:  # longer than any message
+                raise Unavailable(f"the process of {self._name} says what is no message", remedy=remedy) from error
+            if not line:
+                raise Unavailable(f"the process of {self._name} ended", remedy=remedy)
+            try:
+                self._hear(orjson.loads(line))
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise Unavailable(f"the process of {self._name} says what is no message", remedy=remedy) from error
 
     def _hear(self, said: dict[str, Any]) -> None:
+        if not isinstance(said, dict):
+            raise TypeError("a message is an object")
         if "failed" in said:
             raise _error(said["failed"])
         if "up" in said:
