@@ -73,7 +73,7 @@ lint: build
 	cd $(PEERS) && go vet ./...
 
 test: build engines oracles lint ## Every test and linter
-	cargo test --manifest-path rust/Cargo.toml --release --locked --workspace --exclude dougong-native --quiet
+	cargo test --manifest-path rust/Cargo.toml --locked --workspace --exclude dougong-native --quiet
 	$(BIN)/pytest
 	@$(MAKE) --no-print-directory fuzz
 
