@@ -155,12 +155,15 @@ def verifying_node(
     history: Annotated[
         int | None, typer.Option("--history", min=128, help="Of how many blocks under the finalized head states are kept; all.")
     ] = None,
+    soft: Annotated[
+        bool, typer.Option("--soft", help="Execute what --sequencer says ahead of what is published, and serve it as latest.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Rebuild a rollup from DA and settlement alone, and hold its claims to the result."""
     from dougong.cli.nodes import Serving, verifying_node_command
 
-    serving = Serving(listen, sequencer, snapshot, claim, history)
+    serving = Serving(listen, sequencer, snapshot, claim, history, soft)
     verifying_node_command(rollup, stack, api, trust, folder, peer or (), serving, until=until, as_json=as_json)
 
 

@@ -54,13 +54,14 @@ class Sampling:
 class Serving:
     """Where a verifying node shows what it has derived (None: nowhere), to whom it hands transactions on, and with which
     snapshot, under which claim, an empty folder begins (None: with the genesis block). `history`: of how many blocks under the
-    finalized head states are kept (None: of all)."""
+    finalized head states are kept (None: of all). `soft`: whether the sequencer's word is `latest`."""
 
     listen: str | None = None
     sequencer: str | None = None
     snapshot: Path | None = None
     claim: str | None = None
     history: int | None = None
+    soft: bool = False
 
     def beginning(self) -> tuple[Path, bytes] | None:
         if self.snapshot is None and self.claim is None:
@@ -260,6 +261,7 @@ async def _verifying(
                 server=server,
                 sequencer=serving.sequencer,
                 snapshot=serving.beginning(),
+                soft=serving.soft,
             )
         )
         async with asyncio.TaskGroup() as group:

@@ -36,7 +36,7 @@ from dougong.services.nodes.light_settlement import RollupCheck, SettlementCheck
 from dougong.services.nodes.proven_settlement import ProvenSettlement
 from dougong.services.nodes.rejections import ChainRejected
 from dougong.services.nodes.settled_storage import EmbeddedChain, SettledStorage
-from dougong.services.nodes.verifying_node import Ahead, ClaimWatch, VerifyingNode
+from dougong.services.nodes.verifying_node import Ahead, ClaimWatch, Soft, VerifyingNode
 from dougong.services.rollup.forwarding import Submit, forwarding, refuse
 from dougong.services.rollup.from_snapshot import find_claim, take_up
 from dougong.services.rollup.sources import BatchSource, Position, SettledSource, SovereignSource
@@ -49,6 +49,7 @@ __all__ = ["LightCheck", "LightFindings", "MeteredNode", "Refused", "light_check
 
 Log = structlog.typing.FilteringBoundLogger
 POLL_S = 0.2
+SOFT_S = 3.0  # for the sequencer to answer: what is published does not wait longer
 
 
 # --- light ----------------------------------------------------------------------------------------------------------
@@ -242,11 +243,12 @@ async def verifying_node(
     server: RpcServer | None = None,
     sequencer: str | None = None,
     snapshot: tuple[Path, bytes] | None = None,
+    soft: bool = False,
 ) -> AsyncIterator[MeteredNode]:
     """Raises `NotFound` for a rollup that the trust file does not have, `InvalidHeader` where the stack serves another.
     `celestia_token` is for the node of a Celestia network, where the rollup is on one. With a `server` the rollup's whole
     JSON-RPC is served at /name; transactions go on to the `sequencer` at that URL, or are refused. An empty folder begins
-    with the `snapshot`, a file and the id of the claim that is trusted for it."""
+    with the `snapshot`, a file and the id of the claim that is trusted for it. `soft`: `latest` follows the sequencer's word."""
     rollup = trust.rollup.get(name)
     if rollup is None:
         raise NotFound(f"the trust file knows no rollup {name}", remedy=f"it knows: {', '.join(trust.rollup) or 'none'}")
@@ -257,7 +259,7 @@ async def verifying_node(
         layer = await remote_layer(api, trust, rollup.availability, folder, meter, closing, celestia_token)
         namespace = Namespace(bytes.fromhex(str(document["namespace"])))
         source: BatchSource
-        claims = ahead = published = None
+        claims = ahead = published = contract = None
         if rollup.settlement is None or rollup.rollup_id is None:
             signer = bytes.fromhex(str(document["batch_signer"]))
             if snapshot is not None:
@@ -269,7 +271,7 @@ async def verifying_node(
             rpc = await closing.enter_async_context(JsonRpc(url, transport=meter))
             chain = await _embedded(closing, settlement, url, meter)  # on the same bill
             client = SettlementClient(rpc, bytes.fromhex(settlement.contract))
-            proven = ProvenSettlement(client, SettledStorage(rpc, chain))
+            contract = proven = ProvenSettlement(client, SettledStorage(rpc, chain))
             source = SettledSource(
                 proven, layer.da, rollup_id=rollup.rollup_id, da_id=layer.da_id, namespace=namespace, final_only=True
             )
@@ -288,8 +290,23 @@ async def verifying_node(
         if sequencer is not None:
             submit = forward = await closing.enter_async_context(forwarding(sequencer))
             options = EthereumOptions(least_tip=forward.least_tip)
+        word = None
+        if soft:
+            if sequencer is None:
+                raise ConfigError("nobody's soft blocks can be followed", remedy="name the sequencer's JSON-RPC")
+            said = await closing.enter_async_context(JsonRpc(sequencer, timeout=SOFT_S, attempts=1))
+            word = Soft(said, contract, rollup.rollup_id or 0)
         verifying = await VerifyingNode.open(
-            folder, genesis, counted, claims=claims, ahead=ahead, submit=submit, first_da_height=first, name=name, poll_s=POLL_S
+            folder,
+            genesis,
+            counted,
+            claims=claims,
+            ahead=ahead,
+            soft=word,
+            submit=submit,
+            first_da_height=first,
+            name=name,
+            poll_s=POLL_S,
         )
         closing.push_async_callback(verifying.close)
         if verifying.evm.genesis_hash.hex() != rollup.state:

@@ -10,8 +10,9 @@ nothing was left out). It derives every block itself, in a store of its own, and
 has: a claim that says something else raises an alarm that names both. It serves JSON-RPC as a sequencer does, and hands
 transactions on to one if it is told of one.
 
-Its heads: *finalized* is what settlement has fixed, *safe* and *latest* what the sequencer has published besides (`Ahead`). What
-it derived and no layer below holds any more, because one was reorganised, is taken back before anything else is looked at.
+Its heads: *finalized* is what settlement has fixed, *safe* what the sequencer has published besides (`Ahead`), *latest* the
+same, or with `soft` (soft_blocks.py) what the sequencer says and this node has executed. What it derived and no layer below holds
+any more, because one was reorganised, is taken back before anything else is looked at.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from dougong._native import Evm
 from dougong.errors import Divergence, Unavailable
+from dougong.net.jsonrpc import JsonRpc
+from dougong.services.nodes.soft_blocks import SoftBlocks
 from dougong.services.rollup.ahead import Messages, Namespaces, PublishedAhead
 from dougong.services.rollup.batches import BatchRecord, PublishedBlocks
 from dougong.services.rollup.chain import RollupChain
@@ -39,7 +42,7 @@ from dougong.settlement.encoding import claim_id
 from dougong.store import Store
 from dougong.types import ZERO_HASH, Claim, Heads, Namespace
 
-__all__ = ["Ahead", "ClaimReader", "ClaimWatch", "VerifyingNode"]
+__all__ = ["Ahead", "ClaimReader", "ClaimWatch", "Soft", "VerifyingNode"]
 
 MOST_POSITIONS = 4_096  # of the inbox whose accumulators are remembered
 
@@ -118,6 +121,15 @@ class Ahead:
     signer: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Soft:
+    """Whose word is followed, and where the inbox messages of its blocks come from (see `SoftBlocks`)."""
+
+    rpc: JsonRpc
+    contract: Messages | None
+    rollup_id: int = 0
+
+
 class VerifyingNode(Forwarding):
     """One rollup, one folder. An `EvmBackend` (rpc/backend.py)."""
 
@@ -129,6 +141,7 @@ class VerifyingNode(Forwarding):
         *,
         published: PublishedBlocks | None = None,
         ahead: PublishedAhead | None = None,
+        soft: SoftBlocks | None = None,
         submit: Submit = refuse,
         name: str = "",
         poll_s: float = 0.5,
@@ -138,6 +151,7 @@ class VerifyingNode(Forwarding):
         """`ahead` with `published` (which the follower knows as its own): what is not fixed yet is followed too."""
         self._published = published or PublishedBlocks(lambda index: None, lambda index, accumulator: None)
         self._ahead = ahead
+        self.soft = soft
         super().__init__(submit)
         self.chain = chain
         self.follower = follower
@@ -159,6 +173,7 @@ class VerifyingNode(Forwarding):
         *,
         claims: ClaimWatch | None = None,
         ahead: Ahead | None = None,
+        soft: Soft | None = None,
         submit: Submit = refuse,
         first_da_height: int = 1,
         name: str = "",
@@ -166,7 +181,8 @@ class VerifyingNode(Forwarding):
         registry: CollectorRegistry | None = None,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> VerifyingNode:
-        """Opens or creates the node's folder. `claims` None: a sovereign rollup. `ahead` None: only what is fixed is followed."""
+        """Opens or creates the node's folder. `claims` None: a sovereign rollup. `ahead` None: only what is fixed is followed.
+        `soft` None: no word of the sequencer is."""
         await in_thread(path.mkdir, parents=True, exist_ok=True)
         async with AsyncExitStack() as opened:
             evm = await in_thread(Evm, str(path / "evm"), genesis_json)
@@ -174,7 +190,7 @@ class VerifyingNode(Forwarding):
             store = await in_thread(Store, path / "follower", FOLLOWER_TABLES)
             opened.push_async_callback(in_thread, store.close)
             chain = await RollupChain.open(evm)
-            published = None if ahead is None else PublishedBlocks(*_inbox_memory())
+            published = None if ahead is None and soft is None else PublishedBlocks(*_inbox_memory())
             follower = await Follower.open(
                 chain, source, store, own=published, first_da_height=first_da_height, poll_s=poll_s, log=log
             )
@@ -195,12 +211,16 @@ class VerifyingNode(Forwarding):
                     store=store,
                     log=log,
                 )
+            saying = None
+            if soft is not None and published is not None:
+                saying = SoftBlocks(chain, published, soft.rpc, soft.contract, rollup_id=soft.rollup_id, log=log)
             node = cls(
                 chain,
                 follower,
                 claims,
                 published=published,
                 ahead=reading,
+                soft=saying,
                 submit=submit,
                 name=name,
                 poll_s=poll_s,
@@ -255,11 +275,17 @@ class VerifyingNode(Forwarding):
     async def _take_back(self) -> None:
         """What the layers below do not hold is no block here; what they hold is safe."""
         held = self._published.records[-1].last if self._published.records else self.follower.position.number
-        if self.chain.latest.number > held:
+        if self.soft is not None:
+            if self.chain.safe != held:
+                await self.chain.set_heads(safe=held)
+            await self.soft.watch_word(held)
+        if self.chain.latest.number > held and not (self.soft is not None and await self.soft.still_said(held)):
             self._log.warning("blocks are taken back", first=held + 1, last=self.chain.latest.number)
             await self.chain.rollback(held)
         if self.chain.safe != held:
             await self.chain.set_heads(safe=held)
+        if self.soft is not None:
+            await self.soft.catch_up(held)
 
     # --- as the JSON-RPC sees it --------------------------------------------------------------------------------------
 

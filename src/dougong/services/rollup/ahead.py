@@ -40,7 +40,6 @@ __all__ = ["Keep", "Messages", "Namespaces", "PublishedAhead"]
 SAVE_EVERY = 256  # heights
 _LOOKED = b"looked"
 Keep = Callable[[BatchRecord, bytes], Awaitable[None]]
-_Blocks = list[tuple[int, int, list[bytes]]]
 
 
 class Messages(Protocol):
@@ -160,7 +159,7 @@ class PublishedAhead:
         accumulator = self._published.inbox_accumulator(tip.inbox_end)
         if accumulator is not None:
             await in_thread(self._published.set_inbox, inbox_end, fold_messages(accumulator, messages))
-        head = await self._already(tip, blocks)
+        head = await self._chain.already(tip, blocks)
         if head is None:
             if self._chain.latest.number > tip.number:
                 self._log.warning("soft blocks are not what was published", agreed=tip.number, height=placed.placement.height)
@@ -193,15 +192,3 @@ class PublishedAhead:
         if len(found) < end - start:
             raise _Later
         return found
-
-    async def _already(self, tip: HeaderInfo, blocks: _Blocks) -> HeaderInfo | None:
-        """The last of these blocks if the chain has exactly them on `tip`."""
-        last = tip.number + len(blocks)
-        if self._chain.latest.number < last:
-            return None
-
-        def same() -> bool:
-            own = decode_batch(self._chain.evm.encode_batch(tip.number + 1, last, 1), tip.gas_limit)
-            return own is not None and own == (tip.hash, blocks)
-
-        return await self._chain.header(last) if await in_thread(same) else None

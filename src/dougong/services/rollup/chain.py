@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from dougong._native import BuiltBlock, Evm, HeaderInfo
+from dougong._native import BuiltBlock, Evm, HeaderInfo, decode_batch
 from dougong.errors import NotFound
 from dougong.services.threads import in_thread
 from dougong.types import Heads, InboxMessage
@@ -201,6 +201,18 @@ class RollupChain:
             return (await self.header(number)).hash == block_hash
         except NotFound:
             return False
+
+    async def already(self, tip: HeaderInfo, blocks: Sequence[tuple[int, int, list[bytes]]]) -> HeaderInfo | None:
+        """The last of a batch's blocks (`decode_batch`) if the chain has exactly them on `tip`."""
+        last = tip.number + len(blocks)
+        if self._latest.number < last:
+            return None
+
+        def same() -> bool:
+            own = decode_batch(self.evm.encode_batch(tip.number + 1, last, 1), tip.gas_limit)
+            return own is not None and own == (tip.hash, blocks)
+
+        return await self.header(last) if await in_thread(same) else None
 
     async def set_heads(self, *, safe: int | None = None, finalized: int | None = None) -> None:
         self._safe = self._safe if safe is None else safe

@@ -228,7 +228,7 @@ class Follower:
             data = await self._source.data(reference)
             if reference.inbox_end == agreed.inbox_end and await in_thread(_is_void, data, agreed):
                 return agreed  # published twice, for one: its parent is no longer the head
-            own = None if data is None else self._own.batch_of(sha256(data), agreed)
+            own = None if data is None else self._own.batch_of(sha256(data), agreed) or await self._the_same(data, agreed)
         if own is None or not await self.chain.is_canonical(own.number, own.block_hash):
             return None
         head = await self.chain.header(own.number)
@@ -237,6 +237,14 @@ class Follower:
         if reference.inbox_end > agreed.inbox_end and self._own.inbox_accumulator(reference.inbox_end) != inbox:
             return None
         return head
+
+    async def _the_same(self, data: bytes, agreed: HeaderInfo) -> OwnBatch | None:
+        """The batch's blocks if the chain has exactly them: a node that follows the sequencer's word made them before."""
+        batch = await in_thread(decode_batch, data, agreed.gas_limit)
+        if batch is None or batch[0] != agreed.hash or not batch[1]:
+            return None
+        head = await self.chain.already(agreed, batch[1])
+        return None if head is None else OwnBatch(head.number, head.hash)
 
     async def _derived(self, reference: BatchReference, agreed: HeaderInfo, messages: Sequence[InboxMessage]) -> HeaderInfo:
         data = await self._source.data(reference)
