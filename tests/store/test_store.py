@@ -52,6 +52,33 @@ def test_a_full_store_says_so_and_keeps_what_it_had(tmp_path: Path) -> None:
     store.close()
 
 
+CUT_OFF = """
+import os, sys
+from pathlib import Path
+from dougong.errors import StoreCorrupt
+from dougong.store import Store, height_key
+
+path, whole = Path(sys.argv[1]), os.path.getsize(sys.argv[1] + "/data.mdb")
+for size in (whole * 3 // 4, whole // 2, 8192, 5000, 100):
+    os.truncate(path / "data.mdb", size)
+    try:
+        Store(path, ("a",)).items("a")
+    except StoreCorrupt:
+        continue
+    sys.exit(f"{size} of {whole} bytes were taken for a store")
+"""
+
+
+def test_a_file_that_was_cut_off_is_corruption_and_not_the_end_of_the_process(tmp_path: Path) -> None:
+    store = Store(tmp_path / "db", ("a",))
+    with store.write() as txn:
+        for height in range(2_000):
+            txn.put("a", height_key(height), os.urandom(200))
+    store.close()
+    done = subprocess.run([sys.executable, "-c", CUT_OFF, str(tmp_path / "db")], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_garbage_in_place_of_the_store_is_corruption(tmp_path: Path) -> None:
     folder = tmp_path / "db"
     folder.mkdir()

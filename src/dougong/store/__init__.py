@@ -11,6 +11,7 @@ that the Rust core has open.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -85,7 +86,20 @@ class Store:
             ) from error
         with _translated(path):
             self._env = lmdb.open(str(path), map_size=map_bytes, max_dbs=len(tables), subdir=True, max_readers=512)
-            self._tables: dict[str, lmdb._Database] = {name: self._env.open_db(name.encode()) for name in tables}
+            try:
+                self._make_whole()
+                self._tables: dict[str, lmdb._Database] = {name: self._env.open_db(name.encode()) for name in tables}
+            except BaseException:
+                self._env.close()
+                raise
+
+    def _make_whole(self) -> None:
+        """What a cut-off file has lost is made zeros: reading it is then an error of this store, and not the end of the process,
+        which is what a page beyond the file's end comes to. (A whole file may be shorter too, by pages that nothing uses.)"""
+        wanted = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        file = self.path / "data.mdb"
+        if file.stat().st_size < wanted:
+            os.truncate(file, wanted)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
