@@ -137,30 +137,36 @@ class TransactionPool:
         are in it. Takes nothing out of the pool."""
         gas, space = gas_limit, max_bytes if max_bytes is not None else self.total_bytes
         count = max_count if max_count is not None else len(self._by_hash)
-        heads = [self._rank(sender.txs.get(sender.nonce), among) for sender in self._senders.values()]
+        heads = [self._rank(sender.nonce, sender.txs, among) for sender in self._senders.values()]
         heap = [head for head in heads if head is not None]
         heapq.heapify(heap)
         chosen: list[PooledTransaction] = []
         while heap and len(chosen) < count and gas >= TRANSACTION_GAS:
-            tx = heap[0][2]
-            size = len(tx.raw)
+            _, _, tx, txs = heap[0]
+            own_gas, size = tx.gas_limit, len(tx.raw)
             following = None
-            if tx.gas_limit <= gas and size <= space:
+            if own_gas <= gas and size <= space:
                 chosen.append(tx)
-                gas -= tx.gas_limit
+                gas -= own_gas
                 space -= size
-                following = self._rank(self._senders[tx.sender].txs.get(tx.nonce + 1), among)
+                following = self._rank(tx.nonce + 1, txs, among)
             if following is None:
                 heapq.heappop(heap)
             else:
                 heapq.heapreplace(heap, following)
         return chosen
 
-    def _rank(self, tx: PooledTransaction | None, among: Container[bytes] | None) -> tuple[int, int, PooledTransaction] | None:
-        """The highest effective tip is the least."""
-        if tx is None or not tx.pays(self.base_fee) or (among is not None and tx.hash not in among):
+    def _rank(
+        self, nonce: int, txs: Mapping[int, PooledTransaction], among: Container[bytes] | None
+    ) -> tuple[int, int, PooledTransaction, Mapping[int, PooledTransaction]] | None:
+        """Of a sender's transaction, if a block can take it; the highest effective tip is the least."""
+        tx = txs.get(nonce)
+        if tx is None or (among is not None and tx.hash not in among):
             return None
-        return -min(tx.max_priority_fee, tx.max_fee - self.base_fee), tx.order, tx
+        above = tx.max_fee - self.base_fee
+        if above < tx.least_tip:
+            return None
+        return -min(tx.max_priority_fee, above), tx.order, tx, txs
 
     def is_priced_out(self) -> bool:
         """Whether somebody's next transaction waits for a lower base fee."""
@@ -202,7 +208,7 @@ class TransactionPool:
         self._check_sender(tx, old, sender, balance)
         gone = self._make_room(tx, old, sender)
         if old is not None:
-            self._forget(old)
+            self._forget(old, sender)
             gone = (*gone, old.hash)
         self._arrivals += 1
         self._senders[address] = sender
@@ -230,15 +236,17 @@ class TransactionPool:
             sender = self._senders.get(address)
             if sender is None:
                 continue
+            in_line = sender.nonce <= nonce <= sender.end  # then what stays follows as it did
             sender.nonce, sender.balance = nonce, balance
             for tx in [tx for tx in sender.txs.values() if tx.nonce < nonce or tx.cost > balance]:
-                self._forget(tx)
+                in_line = in_line and tx.nonce < nonce
+                self._forget(tx, sender)
                 gone.append(tx.hash)
-            if sender.txs:
+            if not sender.txs:
+                del self._senders[address]
+            elif not in_line:
                 sender.find_end(nonce)
                 self._regap(sender)
-            else:
-                del self._senders[address]
         return gone
 
     def expire(self, now: float) -> list[bytes]:
@@ -359,18 +367,18 @@ class TransactionPool:
         elif sender.is_gapped(tx.nonce):
             self._gapped[tx.hash] = tx
 
-    def _forget(self, tx: PooledTransaction) -> None:
+    def _forget(self, tx: PooledTransaction, sender: _Sender) -> None:
         """Out of every table; the caller mends its sender's `end`."""
         del self._by_hash[tx.hash]
-        self._gapped.pop(tx.hash, None)
+        if self._gapped:
+            self._gapped.pop(tx.hash, None)
         self.total_bytes -= len(tx.raw)
-        sender = self._senders[tx.sender]
         sender.cost -= tx.cost
         del sender.txs[tx.nonce]
 
     def _remove(self, tx: PooledTransaction) -> None:
-        self._forget(tx)
         sender = self._senders[tx.sender]
+        self._forget(tx, sender)
         if not sender.txs:
             del self._senders[tx.sender]
         elif tx.nonce < sender.end:

@@ -228,7 +228,8 @@ class Sequencer:
         messages = () if self._inbox is None else self._inbox.after(head.inbox_end)[: self._config.max_block_messages]
         aside, spread = Aside(), self._spread
         for tries in reversed(range(_TRIES)):
-            chosen = self.pool.select(head.gas_limit * spread, max_bytes=self._config.max_block_bytes, among=aside)
+            among, most = aside if aside.txs else None, self._config.max_block_bytes
+            chosen = self.pool.select(head.gas_limit * spread, max_bytes=most, among=among)
             try:
                 built = await self._build(head, messages, chosen, patient=tries > 0, may_widen=spread < _MOST_SPREAD)
                 break
