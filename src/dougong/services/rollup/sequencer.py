@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -27,12 +26,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from dougong._native import BuiltBlock, Evm, HeaderInfo, TxInfo, decode_transactions
 from dougong.errors import DougongError, Rejected
 from dougong.execution.evm.fees import next_base_fee
-from dougong.execution.evm.pool import PooledTransaction, PoolLimits, TransactionPool
+from dougong.execution.evm.pool import PooledTransaction, TransactionPool
 from dougong.services.rollup.admission import Admission, Submission
 from dougong.services.rollup.aside import Aside, Skipped, faults
 from dougong.services.rollup.chain import RollupChain
 from dougong.services.rollup.inbox import Inbox
 from dougong.services.rollup.journal import Journal
+from dougong.services.rollup.pace import SequencerConfig
 from dougong.services.threads import in_thread
 from dougong.types import Heads, InboxMessage
 
@@ -44,30 +44,6 @@ _MOST_SPREAD = 4_096
 _EXPIRY_S = 60.0
 _Taken = list[tuple[bytes, Submission]]
 _REFUSALS = 3  # a block refused it so often though the pool finds nothing wrong: it leaves
-
-
-@dataclass(frozen=True, slots=True)
-class SequencerConfig:
-    """Times in seconds, sizes in bytes.
-
-    A block follows the first transaction that waits after `gather`, so that what arrives together goes together, and the block
-    before it after `block_time` at the earliest: a quiet chain confirms at once, a busy one makes fewer and larger blocks. What
-    waits for the base fee to fall is given an empty block every `fall_interval`. `max_interval` is the longest time without a
-    block (None: an idle chain makes none). `max_block_bytes` bounds a block's own transactions, so that any block fits a blob.
-    Above `max_backlog_bytes` of unpublished transactions no block is made.
-    `ignore_senders` are not served, on purpose: for tests and the demo of forced inclusion.
-    """
-
-    block_time: float = 0.05
-    gather: float = 0.005
-    fall_interval: float = 0.25
-    max_interval: float | None = None
-    max_block_bytes: int = 1 << 20
-    max_backlog_bytes: int = 64 << 20
-    max_waiting: int = 20_000
-    max_block_messages: int = 256
-    pool: PoolLimits = field(default_factory=lambda: PoolLimits(evict=False))
-    ignore_senders: frozenset[bytes] = frozenset()
 
 
 class Sequencer:
