@@ -104,6 +104,7 @@ async def blob_world(folder: Path, *, patience: int = 3_600) -> AsyncIterator[Bl
             spec_version=1,
             force_delay=patience,
             sequencer_timeout=patience,
+            data_window=0,
         )
         probe.close()
         rollup_id = await SettlementClient(rpc, settlement, deployer).register(config)

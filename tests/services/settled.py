@@ -17,6 +17,7 @@ from dougong.availability.chain.attestor import Attestor
 from dougong.availability.chain.client import SquareClient
 from dougong.availability.chain.layer import SquareLayer
 from dougong.consensus import Genesis, Solo, SoloOptions
+from dougong.crypto.attestation import attestors_hash
 from dougong.crypto.hashing import keccak256
 from dougong.crypto.keys import Ed25519Key, Secp256k1Key
 from dougong.execution.evm.app import EvmApplication
@@ -47,8 +48,8 @@ from dougong.settlement.deployment import deploy_attestations, deploy_permission
 from dougong.settlement.encoding import RollupConfig
 from dougong.settlement.transactor import Transactor
 from dougong.store import Store
+from dougong.types import Attestation, Namespace, Validator
 from dougong.types import Attestor as AttestorKey
-from dougong.types import Namespace, Validator
 from tests.engines import ANVIL_KEY, anvil
 from tests.services.world import GENESIS_TIME, USERS, genesis, transfers
 
@@ -59,6 +60,8 @@ DA_GENESIS = Genesis.create(
 )
 DEPLOYER = Secp256k1Key(ANVIL_KEY)
 SEQUENCER, PROPOSER, RELAYER, USER, ATTESTOR = (Secp256k1Key(keccak256(b"role %d" % n)) for n in range(5))
+
+ATTESTORS = (AttestorKey(ATTESTOR.address, 10),)
 
 
 @asynccontextmanager
@@ -131,6 +134,19 @@ class World:
     attestations: bytes
     rollup_id: int
     attestor: AttestorService
+    relayer: Relayer
+
+    async def attest(self, height: int | None = None) -> int:
+        """Brings the history up to `height` (None: of all that there is) to settlement by hand, where no relayer runs."""
+        height = await self.layer.latest() if height is None else height
+        await self.layer.chain.wait_for_height(height)
+        while await asyncio.sleep(0.01, self.attestor.height < height):
+            pass
+        following = attestors_hash(ATTESTORS)
+        root, signature = await self.attestor.history_root(height), await self.attestor.signature(height, following)
+        contract = AttestationsClient(self.rpc, self.attestations, self.deployer)
+        await contract.attest(Attestation(DA_GENESIS.hash, height, root, following, ATTESTORS, (signature,)))
+        return height
 
     async def client(self, key: Secp256k1Key) -> SettlementClient:
         return SettlementClient(self.rpc, self.settlement, await Transactor.connect(self.rpc, key))
@@ -161,9 +177,17 @@ def mount_square(server: RpcServer, layer: SquareLayer, serving: AvailabilityNod
 
 
 @asynccontextmanager
-async def settled_world(folder: Path, *, window: int = 0, own_chain: bool = False, patience: int = 3_600) -> AsyncIterator[World]:
+async def settled_world(
+    folder: Path,
+    *,
+    window: int = 0,
+    own_chain: bool = False,
+    patience: int = 3_600,
+    data_window: int = 0,
+    relaying: bool = True,
+) -> AsyncIterator[World]:
     """`own_chain`: settle on the embedded chain instead of anvil. `patience` in seconds: after it a message is overdue, and after
-    twice that anyone may append."""
+    twice that anyone may append. `data_window` as registered. Without `relaying` nobody runs the relayer."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(serving())
         if own_chain:
@@ -176,8 +200,7 @@ async def settled_world(folder: Path, *, window: int = 0, own_chain: bool = Fals
         deployer = await Transactor.connect(rpc, DEPLOYER)
         for key in (SEQUENCER, PROPOSER, RELAYER, USER):
             await deployer.send(key.address, b"", 100 * 10**18)
-        attestors = (AttestorKey(ATTESTOR.address, 10),)
-        attestations = await deploy_attestations(deployer, DA_GENESIS.hash, attestors)
+        attestations = await deploy_attestations(deployer, DA_GENESIS.hash, ATTESTORS)
         settlement = await deploy_settlement(deployer)
         verifier = await deploy_permissioned_verifier(deployer, settlement, PROPOSER.address, window)
         probe = Evm(str(folder / "probe"), genesis())
@@ -191,6 +214,7 @@ async def settled_world(folder: Path, *, window: int = 0, own_chain: bool = Fals
             spec_version=1,
             force_delay=patience,
             sequencer_timeout=patience,
+            data_window=data_window,
         )
         probe.close()
         rollup_id = await SettlementClient(rpc, settlement, deployer).register(config)
@@ -199,13 +223,14 @@ async def settled_world(folder: Path, *, window: int = 0, own_chain: bool = Fals
         service = AttestorService(Attestor(store, ATTESTOR, DA_GENESIS.hash), SquareClient(layer, ATTESTOR), poll_s=0.02)
         relayer = Relayer(
             AttestationsClient(rpc, attestations, await Transactor.connect(rpc, RELAYER)),
-            attestors,
+            ATTESTORS,
             {ATTESTOR.address: service},
             DA_GENESIS.hash,
             RelayerConfig(interval=0.1, poll_s=0.02),
         )
-        world = World(folder, layer, server, rpc, deployer, settlement, attestations, rollup_id, service)
-        await stack.enter_async_context(running(service.run, relayer.run))
+        world = World(folder, layer, server, rpc, deployer, settlement, attestations, rollup_id, service, relayer)
+        services = [service.run, relayer.run] if relaying else [service.run]
+        await stack.enter_async_context(running(*services))
         yield world
 
 

@@ -59,7 +59,7 @@ async def test_two_appends_may_share_one_transactions_blobs(carrying: World) -> 
     """A sequencer that is a contract, or delegates to one, can call twice: two references to the same bytes, of which the second
     counts as empty like any batch whose parent is not the head. With the contract's code alone nobody writes into its storage."""
     repeater = await deploy(await carrying.transactor("rogue"), attacker("Repeater"))
-    on_blobs = replace(carrying.config(), attestations=bytes(20), da_id=da_id(carrying.owner.chain_id))
+    on_blobs = replace(carrying.config(), attestations=bytes(20), da_id=da_id(carrying.owner.chain_id), data_window=0)
     client = await carrying.client()
     rollup_id = await client.register(replace(on_blobs, sequencer=repeater.address))
     abi = Abi(artifact("Settlement"))
@@ -154,3 +154,6 @@ async def test_a_rollup_registers_for_one_family(world: World) -> None:
     false = await deploy_attestations(world.owner, da_id(chain_id), [Attestor(key_of("attestor 0").address, 1)])
     with pytest.raises(Rejected, match="blobs are not attested"):
         await client.register(replace(world.config(), attestations=false, da_id=da_id(chain_id)))
+    # Blobs are always of the block that appends them: a bound on their age would only look like one.
+    with pytest.raises(Rejected, match="blobs have no data window"):
+        await client.register(replace(world.config(), attestations=bytes(20), da_id=da_id(chain_id)))

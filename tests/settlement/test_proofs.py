@@ -8,7 +8,7 @@ from dougong.net.jsonrpc import data, quantity
 from dougong.settlement import proofs
 from dougong.settlement.encoding import claim_id
 from dougong.types import ClaimStatus
-from tests.settlement.world import World
+from tests.settlement.world import DATA_WINDOW, World
 
 
 async def test_slots_hold_what_they_say(world: World) -> None:
@@ -21,6 +21,7 @@ async def test_slots_hold_what_they_say(world: World) -> None:
     identity = await world.settle(claim)
     assert identity == claim_id(claim)
     in_settlement = {
+        proofs.data_window_slot(rollup_id): DATA_WINDOW.to_bytes(32),
         proofs.message_count_slot(rollup_id): (1).to_bytes(32),
         proofs.inbox_accumulator_slot(rollup_id, 1): claim.inbox_accumulator,
         proofs.batch_count_slot(rollup_id): (2).to_bytes(32),

@@ -34,6 +34,8 @@ async def test_a_rollup_is_what_was_registered(world: World) -> None:
         ({"da_id": sha256(b"another")}, "another DA chain"),
         ({"force_delay": 31 * 86400}, "force delay above"),
         ({"sequencer_timeout": 2**255}, "sequencer timeout above"),
+        ({"data_window": 2**32 + 1}, "data window above"),
+        ({"data_window": 2**256 - 1}, "data window above"),
     ],
 )
 async def test_what_cannot_work_is_not_registered(world: World, change: dict[str, object], reason: str) -> None:

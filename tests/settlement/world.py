@@ -42,7 +42,7 @@ GENESIS_STATE = sha256(b"a rollup's genesis state")
 NAMESPACE = Namespace.user(b"alpha")
 BEFORE, AFTER = Namespace.user(b"aaaaa"), Namespace.user(b"zzzzz")
 TAIL_PADDING = Namespace(b"\xff" * 28 + b"\xfe")
-FORCE_DELAY, SEQUENCER_TIMEOUT, WINDOW = 600, 300, 100
+FORCE_DELAY, SEQUENCER_TIMEOUT, WINDOW, DATA_WINDOW = 600, 300, 100, 1_000
 ETHER = 10**18
 
 
@@ -100,11 +100,12 @@ class World:
             spec_version=1,
             force_delay=FORCE_DELAY,
             sequencer_timeout=SEQUENCER_TIMEOUT,
+            data_window=DATA_WINDOW,
         )
 
     async def register_on_blobs(self) -> int:
         """A rollup whose batches lie in the blobs of this chain, if the chain carries any."""
-        on_blobs = replace(self.config(), attestations=bytes(20), da_id=da_id(self.owner.chain_id))
+        on_blobs = replace(self.config(), attestations=bytes(20), da_id=da_id(self.owner.chain_id), data_window=0)
         return await (await self.client()).register(on_blobs)
 
     async def transactor(self, role: str) -> Transactor:

@@ -76,6 +76,39 @@ def test_another_chain_in_the_same_folder_is_refused(tmp_path: Path, old: str, n
     assert settle(tmp_path) == before
 
 
+def test_a_data_window_is_registered_once_and_the_da_chain_keeps_enough_for_it(tmp_path: Path) -> None:
+    def keeping(blocks: int, *more: tuple[str, str]) -> Documents:
+        return settle(tmp_path, ('kind = "square"', f'kind = "square"\nwindow_blocks = {blocks}'), *more)
+
+    before = keeping(1000)
+    assert [before.data_window(name) for name in ("alpha", "beta")] == [500, 500]
+    assert json.loads(before.rollup["free"])["settled"] is None
+    assert keeping(5000) == before, "more may be kept later on"
+    assert settle(tmp_path) == before, "and everything"
+    with pytest.raises(ConfigError, match=r"\[rollup.alpha\] data_window = 500, .*keeps 999 heights") as caught:
+        keeping(999)
+    assert "keep 1000 heights or more" in caught.value.remedy
+    with pytest.raises(ConfigError, match=r"settled.data_window 500 → 400"):
+        keeping(1000, ("chain_id = 901", "chain_id = 901\ndata_window = 400"))
+
+
+def test_a_chain_that_was_to_be_kept_whole_is_not_pruned_later(tmp_path: Path) -> None:
+    assert settle(tmp_path).data_window("alpha") == 0
+    with pytest.raises(ConfigError, match=r"\[rollup.alpha\] data_window = 0, .*keeps 1000 heights") as caught:
+        settle(tmp_path, ('kind = "square"', 'kind = "square"\nwindow_blocks = 1000'))
+    assert "neither window_blocks nor window_s" in caught.value.remedy
+
+
+def test_a_document_of_another_version_is_named_as_such(tmp_path: Path) -> None:
+    settle(tmp_path)
+    path = tmp_path / "dougong-data/genesis/rollup.alpha.json"
+    document = json.loads(path.read_text())
+    del document["settled"]["data_window"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=r"settled.data_window null → 0"):
+        settle(tmp_path)
+
+
 def test_who_holds_what_at_genesis(tmp_path: Path) -> None:
     documents = settle(tmp_path)
     config = parse(DEFAULT_TEXT, source="stack.toml", base=tmp_path)

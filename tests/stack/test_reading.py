@@ -22,6 +22,7 @@ from dougong.stack.config import (
     Table,
     default_chain_id,
 )
+from dougong.stack.data_window import data_window
 from dougong.stack.reading import DEFAULT_TEXT, line_of, load, parse
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +105,10 @@ WRONG = [
     ("chain_id = 902", "chain_id = 0", "chain_id = 0", "greater than or equal to 1", ""),
     ("chain_id = 903", 'proof = "none"', "proof", "means nothing without a settlement", "remove proof"),
     ("chain_id = 903", "challenge_window_s = 5", "challenge_window_s = 5", "means nothing without", "remove"),
+    ("chain_id = 903", "data_window = 50", "data_window = 50", "means nothing without", "remove data_window"),
+    ("chain_id = 902", "data_window = -1", "data_window", "greater than or equal to 0", ""),
+    ("chain_id = 902", "data_window = 4294967297", "data_window", "less than or equal to 4294967296", ""),
+    ("chain_id = 902", "data_window = 7", "data_window", "in so few heights", "8 or more, or 0"),
     ("chain_id = 902", f'fund = {{"0x{"12" * 20}" = 5}}', "fund", "no money of its own", "bridge"),
     ("chain_id = 903", 'fund = {"0x12" = 5}', "fund", "40 hexadecimal digits", ""),
     ("chain_id = 903", "fund = 5", "fund", "be a table", ""),
@@ -112,6 +117,57 @@ WRONG = [
     ("[rollup.beta]", "[rollup.Beta]", "[rollup.Beta]", "not a name", "a-z"),
     ("[rollup.beta]", "[rollup.elevenchars]", "[rollup.elevenchars]", "not a name", "10"),
 ]
+
+
+# (what the DA chain's table says besides, the rollup's window if it says one, what comes of it: heights, or what is wrong)
+WINDOWS: list[tuple[str, int | None, int | str]] = [
+    ("", None, 0),
+    ("", 0, 0),
+    ("", 8, 8),
+    ("", 2**32, 2**32),
+    ("window_blocks = 16", None, 8),
+    ("window_blocks = 1001", None, 500),
+    ("window_blocks = 1001", 500, 500),
+    ("window_blocks = 1001", 8, 8),
+    ("window_blocks = 1001", 501, "keeps 1001 heights: half of them"),
+    ("window_blocks = 1001", 0, "keeps 1001 heights: half of them"),
+    ("window_blocks = 4503599627370495", None, 2**32),
+    ("window_s = 3600", None, 3600),  # at 500 ms a height
+    ("window_s = 3600", 3601, "keeps 7200 heights"),
+    ("window_s = 3600\nwindow_blocks = 100", None, 3600),
+    ("window_s = 3600\nwindow_blocks = 10000", None, 5000),
+    ("window_s = 3600\nblock_time_ms = 60000", None, 30),
+    ("window_s = 60\nblock_time_ms = 60000", None, "keeps 1 heights, too few"),
+    ("window_s = 60\nblock_time_ms = 60000", 8, "keeps 1 heights, too few"),
+]
+
+
+@pytest.mark.parametrize(("layer", "window", "expected"), WINDOWS)
+def test_old_data_stays_within_half_of_what_is_kept(layer: str, window: int | None, expected: int | str) -> None:
+    text = changed('kind = "square"', f'kind = "square"\n{layer}')
+    if "block_time_ms" in layer:
+        text = text.replace("block_time_ms = 500", "", 1)
+    if window is not None:
+        text = text.replace("chain_id = 901", f"chain_id = 901\ndata_window = {window}", 1)
+    if isinstance(expected, str):
+        with pytest.raises(ConfigError, match=expected) as caught:
+            read(text)
+        assert "[rollup.alpha]" in str(caught.value)
+        assert caught.value.remedy
+    else:
+        assert data_window(read(text), "alpha", written=None) == expected
+
+
+def test_blobs_have_no_data_window() -> None:
+    text = changed(SQUARE, BLOBS).replace("chain_id = 901", "chain_id = 901\ndata_window = 0", 1)
+    text = re.sub(
+        r"(?s)(\[settlement.base\]\s.*?\n).*?\n\n",
+        '\\1kind = "ethereum"\nurl = "http://127.0.0.1:1"\nchain_id = 1\n\n',
+        text,
+        count=1,
+    )
+    with pytest.raises(ConfigError, match="data_window means nothing on Ethereum's blobs"):
+        read(text)
 
 
 @pytest.mark.parametrize(("old", "new", "where", "message", "remedy"), WRONG, ids=lambda value: str(value)[:28])

@@ -194,6 +194,7 @@ def _facts(findings: LightFindings) -> dict[str, object]:
                 "batches": found.batches,
                 "claims": found.claims,
                 "claimed": found.claimed_batches,
+                "data_window": found.data_window,
                 "state": found.state.hex(),
             }
             for settlement in settlements
@@ -278,6 +279,14 @@ async def _verifying(
                 serves.cancel()
 
 
+def _aged(facts: dict[str, object]) -> str:
+    """Of a rollup that settles: how old data may be that settlement takes."""
+    window = facts["data_window"]
+    if window is None:
+        return ""
+    return f"; batches' data at most {window} DA heights old when appended" if window else "; batches' data may be of any age"
+
+
 async def _rebuild(node: MeteredNode, rollup: str, until: int | None, *, as_json: bool) -> None:
     height = 0
     while True:
@@ -294,6 +303,6 @@ async def _rebuild(node: MeteredNode, rollup: str, until: int | None, *, as_json
         if as_json:
             print_json(Event("checked" if until is None else "report", rollup, facts))
         else:
-            print(f"{rollup}: block {height} is {facts['block_hash']}, state root {facts['state_root']}")
+            print(f"{rollup}: block {height} is {facts['block_hash']}, state root {facts['state_root']}{_aged(facts)}")
         if until is not None:
             return

@@ -2,7 +2,8 @@
 """
 @title Batches: which data a rollup's chain is made of
 @notice docs/spec/derivation.md, "Batch accumulator". A reference is taken only with a proof that the data is published (by the
-        attestors of the rollup's DA chain, or by this very transaction, which carries it in blobs), so no batch can stall a rollup; and it must take along every inbox message that is overdue, so no sequencer can silence a user.
+        attestors of the rollup's DA chain, not long ago, or by this very transaction, which carries it in blobs), so no batch can
+        stall a rollup; and it must take along every inbox message that is overdue, so no sequencer can silence a user.
         Who appends names the index that the batch must get: a transaction that is sent twice, or crosses another's, fails.
 """
 
@@ -56,10 +57,11 @@ def append_batch(
 ):
     """
     @notice Appends a batch whose first share provably lies at `placement`, in the rollup's namespace, under a data root that the
-            attestors signed.
+            attestors signed. Its height must not lie deeper than the rollup's data window below the last one that they signed:
+            what a DA chain has pruned nobody could derive, nor dispute a claim about.
     """
     self._require_appender(rollup_id)
-    # Field by field: the whole registration has nine slots.
+    # Field by field: the whole registration has ten slots.
     namespace: uint256 = convert(registry.rollups[rollup_id].namespace, uint256)
     attestations: IAttestations = IAttestations(registry.rollups[rollup_id].attestations)
     assert attestations.address != empty(address), "this rollup's data lies in blobs"
@@ -71,6 +73,10 @@ def append_batch(
     assert staticcall attestations.verify_data_root(
         proof.attested_height, placement.height, data_root, proof.history
     ), "the data root is not attested"
+    # Attested, so not above the last height.
+    window: uint256 = registry.rollups[rollup_id].data_window
+    if window > 0:
+        assert staticcall attestations.last_height() - placement.height <= window, "the data is too old"
     self._append(rollup_id, index, registry.rollups[rollup_id].da_id, inbox_end, placement)
 
 

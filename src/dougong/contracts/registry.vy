@@ -17,6 +17,7 @@ struct Rollup:
     spec_version: uint256
     force_delay: uint256          # seconds after which a batch may no longer skip an inbox message
     sequencer_timeout: uint256    # seconds past that after which anyone may append
+    data_window: uint256          # how many DA heights below the last attested one a batch's data may lie; 0: as deep as it likes
 
 event RollupRegistered:
     rollup_id: indexed(uint256)
@@ -32,6 +33,8 @@ event SequencerChanged:
     sequencer: indexed(address)
 
 MAX_DELAY: constant(uint256) = 30 * 86400
+# What is above it bounds nothing: a DA chain of ten blocks a second takes 13 years to it.
+MAX_DATA_WINDOW: constant(uint256) = 2**32
 BLOB_DOMAIN: constant(Bytes[22]) = b"dougong/ethereum-blobs"
 
 # Ids count from 1.
@@ -56,8 +59,11 @@ def register(config: Rollup) -> uint256:
     assert config.spec_version != 0, "no spec version"
     assert config.force_delay <= MAX_DELAY, "force delay above 30 days"
     assert config.sequencer_timeout <= MAX_DELAY, "sequencer timeout above 30 days"
+    assert config.data_window <= MAX_DATA_WINDOW, "data window above 2^32 heights"
     if config.attestations == empty(address):
         assert config.da_id == self._blob_da_id(), "not this chain's blobs"
+        # Their height is the block that appends them: a bound would say nothing, and would look like one.
+        assert config.data_window == 0, "blobs have no data window"
     else:
         assert config.attestations.is_contract, "no attestations contract"
         assert config.da_id != self._blob_da_id(), "blobs are not attested"

@@ -39,6 +39,7 @@ class RollupConfig:
     """What is registered of a rollup, for ever but for the sequencer. Addresses of 20 bytes, times in seconds.
 
     `force_delay`: after it a batch may no longer skip an inbox message; `sequencer_timeout`: that long after, anyone may append.
+    `data_window`: how many DA heights below the last attested one a batch's data may lie when it is appended; 0: no bound.
     """
 
     namespace: Namespace
@@ -50,6 +51,7 @@ class RollupConfig:
     spec_version: int
     force_delay: int
     sequencer_timeout: int
+    data_window: int
 
     def to_tuple(self) -> tuple[Any, ...]:
         return (
@@ -62,6 +64,7 @@ class RollupConfig:
             self.spec_version,
             self.force_delay,
             self.sequencer_timeout,
+            self.data_window,
         )
 
     @classmethod

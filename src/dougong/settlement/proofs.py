@@ -20,6 +20,7 @@ __all__ = [
     "claim_outbox_root_slot",
     "claim_post_state_slot",
     "claim_status_slot",
+    "data_window_slot",
     "final_claim_slot",
     "history_root_slot",
     "inbox_accumulator_slot",
@@ -28,6 +29,7 @@ __all__ = [
     "rollup_balance_slot",
 ]
 
+_DATA_WINDOW = 9  # of `Rollup` in registry.vy
 # Members of `Posted` in claims.vy
 _STATUS, _POST_STATE, _OUTBOX_ROOT = 0, 3, 5
 
@@ -45,6 +47,12 @@ def last_height_slot() -> bytes:
 def attestors_hash_slot() -> bytes:
     """Attestations: the hash of the set that signs next."""
     return _slot("Attestations", "attestors_hash").to_bytes(32)
+
+
+def data_window_slot(rollup_id: int) -> bytes:
+    """Settlement: how many DA heights below the last attested one a batch's data may lie; registered for ever."""
+    start = _entry(_slot("Settlement", "registry", "rollups"), rollup_id)
+    return _member(start, _DATA_WINDOW)
 
 
 def batch_count_slot(rollup_id: int) -> bytes:
@@ -101,4 +109,8 @@ def _entry(slot: int, *keys: int) -> bytes:
 
 def _posted(claim_id: bytes, member: int) -> bytes:
     start = _entry(_slot("Settlement", "claims", "posted_claims"), int.from_bytes(claim_id))
+    return _member(start, member)
+
+
+def _member(start: bytes, member: int) -> bytes:
     return ((int.from_bytes(start) + member) % 2**256).to_bytes(32)

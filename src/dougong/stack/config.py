@@ -261,6 +261,7 @@ class RollupConfig(Table):
     challenge_window_s: Seconds | None = None
     force_delay_s: Seconds | None = None
     sequencer_timeout_s: Seconds | None = None
+    data_window: Annotated[int, Field(ge=0, le=1 << 32)] | None = None
     fund: dict[Address, Annotated[int, Field(ge=1, le=10**12)]] = {}
     ignore_senders: list[Address] = []
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,7 @@ from dougong.stack.config import (
     SquareAvailability,
     StackConfig,
 )
+from dougong.stack.data_window import contradiction, data_window
 from dougong.stack.disk import Disk
 from dougong.stack.keys import DEV_ACCOUNTS, Keyring
 from dougong.types import Namespace, Validator
@@ -58,6 +60,10 @@ class Documents:
     networks: dict[str, bytes] = field(default_factory=dict)
     """The DA ids of networks that are not ours, and whose documents nobody asks for."""
 
+    def data_window(self, rollup: str) -> int:
+        """Of a rollup that settles: how deep its batches' data may lie when they are appended, in DA heights; 0: no bound."""
+        return int(json.loads(self.rollup[rollup])["settled"]["data_window"])
+
     def da_id(self, name: str) -> bytes:
         return self.networks[name] if name in self.networks else sha256(self.availability[name])
 
@@ -77,7 +83,8 @@ def settle_genesis(config: StackConfig, disk: Disk, keys: Keyring) -> Documents:
         if isinstance(settlement, EmbeddedSettlement):
             documents.settlement[name] = _settle(disk, "settlement", name, _embedded(name, settlement, config, keys, time_ns))
     for name, rollup in config.rollup.items():
-        document = _rollup(name, rollup, config, keys, time_ns, documents.da_id(rollup.availability))
+        window = _data_window(disk, name, config)
+        document = _rollup(name, rollup, config, keys, time_ns, documents.da_id(rollup.availability), window)
         documents.rollup[name] = _settle(disk, "rollup", name, document)
     return documents
 
@@ -126,7 +133,7 @@ def _embedded(name: str, config: EmbeddedSettlement, stack: StackConfig, keys: K
     return Genesis.create(f"{name}-1", time_ns, validators, app_state=json.loads(evm)).raw
 
 
-def _rollup(name: str, config: RollupConfig, stack: StackConfig, keys: Keyring, time_ns: int, da_id: bytes) -> bytes:
+def _rollup(name: str, config: RollupConfig, stack: StackConfig, keys: Keyring, time_ns: int, da_id: bytes, window: int) -> bytes:
     predeploy = outbox()
     alloc = _funded(config.fund, dev=stack.dev) if config.sovereign else {}
     alloc[predeploy.address] = GenesisAccount(nonce=1, code=predeploy.code, storage=predeploy.storage)
@@ -140,6 +147,7 @@ def _rollup(name: str, config: RollupConfig, stack: StackConfig, keys: Keyring, 
         "challenge_window_s": config.window,
         "force_delay_s": config.force_delay,
         "sequencer_timeout_s": config.sequencer_timeout,
+        "data_window": window,
     }
     document = {
         "name": name,
@@ -152,6 +160,20 @@ def _rollup(name: str, config: RollupConfig, stack: StackConfig, keys: Keyring, 
         "evm": json.loads(evm),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _data_window(disk: Disk, name: str, config: StackConfig) -> int:
+    """Once registered it stays, and what its DA chain keeps must go on to be enough for it. Raises `ConfigError`."""
+    raw, written = disk.read(disk.genesis("rollup", name)), None
+    with suppress(ValueError, TypeError, KeyError):
+        written = None if raw is None else int(json.loads(raw)["settled"]["data_window"])
+    window = data_window(config, name, written=written)
+    wrong = None if config.rollup[name].sovereign else contradiction(config, name, window)
+    if wrong is not None:
+        enough = f"{2 * window} heights or more" if window else "everything: it may have neither window_blocks nor window_s"
+        remedy = wrong[1] if written is None else f"registered is registered: let its DA chain keep {enough}"
+        raise ConfigError(f"[rollup.{name}] {wrong[0]}", remedy=remedy)
+    return window
 
 
 def _elsewhere(layer: AvailabilityConfig, key: Secp256k1Key) -> dict[str, object]:

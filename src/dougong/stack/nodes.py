@@ -32,7 +32,7 @@ from dougong.rpc.server import RpcServer
 from dougong.services.nodes.deception import Deception
 from dougong.services.nodes.light_blobs import BlobSettlementCheck
 from dougong.services.nodes.light_node import LightConfig, LightNode, LightReport, Withheld
-from dougong.services.nodes.light_settlement import RollupCheck, SettlementCheck, SettlementReport
+from dougong.services.nodes.light_settlement import RollupCheck, SettlementCheck, SettlementReport, check_data_window
 from dougong.services.nodes.proven_settlement import ProvenSettlement
 from dougong.services.nodes.rejections import ChainRejected
 from dougong.services.nodes.settled_storage import EmbeddedChain, SettledStorage
@@ -173,7 +173,7 @@ async def light_check(
 
 def _rollups_on(trust: Trust, settlement: str, square: str) -> list[RollupCheck]:
     return [
-        RollupCheck(name, rollup.rollup_id, bytes.fromhex(rollup.state), rollup.proof or "none")
+        RollupCheck(name, rollup.rollup_id, bytes.fromhex(rollup.state), rollup.proof or "none", rollup.data_window or 0)
         for name, rollup in trust.rollup.items()
         if rollup.rollup_id is not None and (rollup.settlement, rollup.availability) == (settlement, square)
     ]
@@ -195,8 +195,11 @@ async def _embedded(
 class MeteredNode:
     """A verifying node and what it has spent. `batch_bytes` are the blobs' own, `share_bytes` the shares' that hold them."""
 
-    def __init__(self, node: VerifyingNode, read: Sequence[_Read], layer: RemoteLayer, meter: Meter) -> None:
+    def __init__(
+        self, node: VerifyingNode, read: Sequence[_Read], layer: RemoteLayer, meter: Meter, window: _RegisteredWindow | None
+    ) -> None:
         """`read`: what has read batches, fixed ones and published ones."""
+        self._window = window
         self.node = node
         self._read = read
         self._layer = layer
@@ -209,6 +212,8 @@ class MeteredNode:
         while True:
             await self._layer.hear()
             await self.node.catch_up()
+            if self._window is not None and self.node.follower.position.index:
+                await self._window.check()
             self._layer.check(max(read.highest for read in self._read))
             if self.node.alarms:
                 raise self.node.alarms[0]
@@ -223,6 +228,7 @@ class MeteredNode:
             "block_hash": header.hash.hex(),
             "state_root": header.state_root.hex(),
             "outbox_root": header.outbox_root.hex(),
+            "data_window": None if self._window is None else self._window.expected,
             "batches": self.node.follower.position.index,
             "batch_bytes": sum(read.batch_bytes for read in self._read),
             "share_bytes": sum(read.share_bytes for read in self._read),
@@ -259,7 +265,7 @@ async def verifying_node(
         layer = await remote_layer(api, trust, rollup.availability, folder, meter, closing, celestia_token)
         namespace = Namespace(bytes.fromhex(str(document["namespace"])))
         source: BatchSource
-        claims = ahead = published = contract = None
+        claims = ahead = published = contract = window = None
         if rollup.settlement is None or rollup.rollup_id is None:
             signer = bytes.fromhex(str(document["batch_signer"]))
             if snapshot is not None:
@@ -276,6 +282,7 @@ async def verifying_node(
                 proven, layer.da, rollup_id=rollup.rollup_id, da_id=layer.da_id, namespace=namespace, final_only=True
             )
             claims = ClaimWatch(proven, rollup_id=rollup.rollup_id)
+            window = _RegisteredWindow(proven, name, rollup.rollup_id, rollup.data_window or 0)
             if snapshot is not None:
                 claim, last = await find_claim(proven, rollup.rollup_id, snapshot[1])
                 await take_up(folder, json.dumps(document["evm"]), snapshot[0], claim, last)
@@ -316,7 +323,7 @@ async def verifying_node(
             closing.callback(ethereum.close)
             server.mount(name, ethereum.methods, ethereum.health)
             closing.callback(server.unmount, name)
-        yield MeteredNode(verifying, (counted, published) if published else (counted,), layer, meter)
+        yield MeteredNode(verifying, (counted, published) if published else (counted,), layer, meter, window)
 
 
 async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str, object]:
@@ -331,6 +338,23 @@ async def rollup_document(api: str, name: str, rollup: RollupTrust) -> dict[str,
         raise InvalidHeader(f"{api} has another genesis document for {name} than the trusted one", remedy="check the URL")
     parsed: dict[str, object] = json.loads(document)
     return parsed
+
+
+class _RegisteredWindow:
+    """How old a batch's data may be when it is appended: what the trust file says, held once to what settlement's chain shows."""
+
+    def __init__(self, settlement: ProvenSettlement, name: str, rollup_id: int, expected: int) -> None:
+        self.expected = expected
+        self._settlement = settlement
+        self._name = name
+        self._rollup_id = rollup_id
+        self._checked = False
+
+    async def check(self) -> None:
+        """Once there is a batch, the rollup is registered. Raises `Divergence`."""
+        if not self._checked:
+            check_data_window(self._name, await self._settlement.data_window(self._rollup_id), self.expected)
+            self._checked = True
 
 
 class _Read:

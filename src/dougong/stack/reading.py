@@ -28,6 +28,7 @@ from dougong.stack.config import (
     StackConfig,
     Table,
 )
+from dougong.stack.data_window import contradiction, data_window
 
 __all__ = ["BUILT_IN", "DEFAULT_TEXT", "load", "parse"]
 
@@ -115,6 +116,7 @@ def check(config: StackConfig) -> Iterator[tuple[Path_, str, str]]:
             yield from _settled(rollup, here)
             yield from _attested(rollup, config, here)
             yield from _settled_beside_its_data(rollup, config, here)
+            yield from _not_pruned_first(name, config, here)
         else:
             yield from _sovereign(rollup, here)
 
@@ -171,8 +173,21 @@ def _settled_beside_its_data(rollup: RollupConfig, config: StackConfig, here: Pa
         yield (*here, "settlement"), message, f'settle on "{layer.settlement}": no other contract sees these blobs'
 
 
+def _not_pruned_first(name: str, config: StackConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:
+    """What may still be appended is still kept. A window that is not written and was registered before is looked at with it."""
+    rollup = config.rollup[name]
+    layer = config.availability.get(rollup.availability)
+    if isinstance(layer, EthereumBlobsAvailability) and rollup.data_window is not None:
+        message = "data_window means nothing on Ethereum's blobs: their height is the block that appends them"
+        yield (*here, "data_window"), message, "remove data_window"
+    elif layer is not None:
+        wrong = contradiction(config, name, data_window(config, name, written=None))
+        if wrong is not None:
+            yield (*here, "data_window"), *wrong
+
+
 def _sovereign(rollup: RollupConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:
-    for key in ("proof", "challenge_window_s", "force_delay_s", "sequencer_timeout_s", "snapshot"):
+    for key in ("proof", "challenge_window_s", "force_delay_s", "sequencer_timeout_s", "data_window", "snapshot"):
         if getattr(rollup, key) is not None:
             yield (*here, key), f"{key} means nothing without a settlement", f"remove {key}, or name a settlement"
 

@@ -159,6 +159,7 @@ async def open_rollup(
         settlement=None if settled is None else settled.base.name,
         rollup_id=None if settled is None else settled.rollup_id,
         proof=ground.config.proof,
+        data_window=None if settled is None else context.documents.data_window(name),
     )
     facts: dict[str, object] = {"layer": "rollup", "url": context.server.url(name), "chain_id": ground.evm.chain_id}
     context.report(Event("chain", name, facts | trust.model_dump()))
@@ -232,9 +233,11 @@ def _fee_recipient(genesis: str) -> bytes:
 async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack) -> Place:
     rollup_id = await register(ground.context, ground.name, ground.layer, base, ground.evm.genesis_hash, shared)
     client = base.client(ground.context, f"sequencer.{ground.name}", observe=ground.ledger.observe)
-    if (await client.rollup(rollup_id)).genesis_state != ground.evm.genesis_hash:
+    window = ground.context.documents.data_window(ground.name)
+    registered = await client.rollup(rollup_id)
+    if (registered.genesis_state, registered.data_window) != (ground.evm.genesis_hash, window):
         raise StoreCorrupt(
-            f"rollup {rollup_id} on {base.name} was registered with another genesis than {ground.name}'s",
+            f"rollup {rollup_id} on {base.name} was registered with another genesis or data window than {ground.name}'s",
             remedy="restore data_dir/deployment, or start anew with another data_dir",
         )
     return Place(base, client, rollup_id)
@@ -262,6 +265,7 @@ async def register(
         spec_version=SPEC_VERSION,
         force_delay=config.force_delay,
         sequencer_timeout=config.sequencer_timeout,
+        data_window=context.documents.data_window(name),
     )
     return await base.deployment.rollup(name, registration)
 

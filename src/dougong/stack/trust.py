@@ -48,7 +48,8 @@ class SettlementTrust(_Table):
 
 
 class RollupTrust(_Table):
-    """`genesis` is the SHA-256 of its document, `state` the hash of its EVM's genesis block."""
+    """`genesis` is the SHA-256 of its document, `state` the hash of its EVM's genesis block. `data_window`: how many DA heights
+    below the last attested one a batch's data may lie when settlement takes it; 0: no bound. None for a sovereign rollup."""
 
     genesis: Hash
     state: Hash
@@ -56,6 +57,7 @@ class RollupTrust(_Table):
     settlement: str | None
     rollup_id: int | None
     proof: str | None
+    data_window: int | None = None
 
 
 class CelestiaTrust(_Table):

@@ -68,6 +68,8 @@ class BlobSettlementCheck(ContractCheck):
         self._drawing = drawing or random.SystemRandom()
         self._seen: set[Placement] = set()
 
+    ages = False
+
     async def _attested(self) -> tuple[HeaderInfo, int, list[str]]:
         return await self._storage.header(), 0, []
 

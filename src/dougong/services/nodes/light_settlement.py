@@ -12,7 +12,8 @@ In this order; nothing that a node says is believed before it is shown:
 3. the contracts' storage is proven under the state root (EIP-1186): attested history, accumulators, claims;
 4. the attested history is the light node's own history of data roots: settlement knows the squares that were sampled here;
 5. every batch and inbox message folds to the proven accumulators, and every batch lies in a square that was sampled here;
-6. the final claims follow from the rollup's genesis, one from the other, and name exactly those accumulators.
+6. the final claims follow from the rollup's genesis, one from the other, and name exactly those accumulators;
+7. how old a batch's data may be when it is appended is what the rollup's genesis document says.
 
 What then still rests on somebody's word is listed, by name.
 """
@@ -36,17 +37,19 @@ from dougong.settlement import proofs as slots
 from dougong.settlement.client import SettlementClient
 from dougong.types import ZERO_HASH, BatchReference, Claim, ClaimStatus, InboxMessage
 
-__all__ = ["ContractCheck", "RollupCheck", "RollupFindings", "SettlementCheck", "SettlementReport"]
+__all__ = ["ContractCheck", "RollupCheck", "RollupFindings", "SettlementCheck", "SettlementReport", "check_data_window"]
 
 
 @dataclass(frozen=True, slots=True)
 class RollupCheck:
-    """What is known of a rollup beforehand, from its genesis document."""
+    """What is known of a rollup beforehand, from its genesis document. `data_window`: how many DA heights below the last attested
+    one a batch's data may lie; 0: no bound."""
 
     name: str
     rollup_id: int
     genesis_state: bytes
     proof: str
+    data_window: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class RollupFindings:
     claimed_batches: int
     state: bytes
     outbox_root: bytes
+    data_window: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class ContractCheck(ABC):
 
     lies_in: str
     """Where every batch was found."""
+    ages = True
+    """Whether data may be old when it is appended; blobs are the appending transaction's."""
 
     def __init__(self, rpc: JsonRpc, settlement: bytes, *, chain: EmbeddedChain | None = None) -> None:
         """`chain` None: a plain Ethereum node, whose consensus is not checked."""
@@ -121,6 +127,9 @@ class ContractCheck(ABC):
                 f"every batch lies in {self.lies_in}, and {found.claims} final claims follow from genesis"
             )
             trusted.append(_trust_of(rollup))
+            if self.ages and found.batches:
+                verified += [_window_of(rollup)] if rollup.data_window else []
+                trusted.append(_trust_in_age(rollup))
         return SettlementReport(
             header.number, header.hash, header.state_root, attested, tuple(findings), tuple(verified), tuple(trusted)
         )
@@ -132,9 +141,16 @@ class ContractCheck(ABC):
         counts = await self._storage.values(
             header,
             self._contract,
-            [slots.batch_count_slot(identity), slots.message_count_slot(identity), slots.final_claim_slot(identity)],
+            [
+                slots.batch_count_slot(identity),
+                slots.message_count_slot(identity),
+                slots.final_claim_slot(identity),
+                slots.data_window_slot(identity),
+            ],
         )
         batch_count, message_count, final = int.from_bytes(counts[0]), int.from_bytes(counts[1]), counts[2]
+        if batch_count:  # before that it may not be registered yet
+            check_data_window(rollup.name, int.from_bytes(counts[3]), rollup.data_window)
         accumulators = await self._storage.values(
             header,
             self._contract,
@@ -157,6 +173,7 @@ class ContractCheck(ABC):
             last.batch_end if last else 0,
             last.post_state if last else rollup.genesis_state,
             last.outbox_root if last else ZERO_HASH,
+            rollup.data_window,
         )
 
     async def _claims(self, header: HeaderInfo, rollup: RollupCheck, final: bytes) -> list[Claim]:
@@ -253,6 +270,29 @@ class SettlementCheck(ContractCheck):
                     f"batch {batch.index} of {rollup.name} was settled under data root {batch.placement.data_root.hex()} of "
                     f"height {batch.placement.height}; the block sampled here has {own.hex()}"
                 )
+
+
+def check_data_window(name: str, registered: int, expected: int) -> None:
+    """Raises `Divergence`."""
+    if registered != expected:
+        raise Divergence(
+            f"rollup {name} is registered with a data window of {registered} heights, its genesis document says {expected} "
+            "(0: no bound)",
+            remedy="get the trust file again from somebody that you believe",
+        )
+
+
+def _window_of(rollup: RollupCheck) -> str:
+    return (
+        f"rollup {rollup.name}: settlement takes no batch whose data lies more than {rollup.data_window} DA heights below the "
+        "last attested one"
+    )
+
+
+def _trust_in_age(rollup: RollupCheck) -> str:
+    if rollup.data_window:
+        return f"rollup {rollup.name}: attestations keep up with its DA chain; where they stand still, so does its data window"
+    return f"rollup {rollup.name}: somebody keeps all of its DA chain (data_window = 0: a batch's data may be of any age)"
 
 
 def _trust_of(rollup: RollupCheck) -> str:

@@ -58,6 +58,13 @@ class ProvenSettlement:
         self._same(rollup_id, "inbox messages", fold_messages(before, found), after)
         return found
 
+    async def data_window(self, rollup_id: int) -> int:
+        """How many DA heights below the last attested one a batch's data may lie; 0: no bound (or no such rollup yet)."""
+        (value,) = await self._storage.values(
+            await self._storage.header(), self._client.contract, [slots.data_window_slot(rollup_id)]
+        )
+        return int.from_bytes(value)
+
     async def claims(self, rollup_id: int, first_block: int = 0) -> tuple[list[Claim], int]:
         """As the node lists them: each is compared with what was derived here, so a made-up one is only a false alarm."""
         return await self._client.claims(rollup_id, first_block)
