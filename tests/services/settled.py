@@ -135,6 +135,7 @@ class World:
     rollup_id: int
     attestor: AttestorService
     relayer: Relayer
+    data_window: int
 
     async def attest(self, height: int | None = None) -> int:
         """Brings the history up to `height` (None: of all that there is) to settlement by hand, where no relayer runs."""
@@ -228,7 +229,7 @@ async def settled_world(
             DA_GENESIS.hash,
             RelayerConfig(interval=0.1, poll_s=0.02),
         )
-        world = World(folder, layer, server, rpc, deployer, settlement, attestations, rollup_id, service, relayer)
+        world = World(folder, layer, server, rpc, deployer, settlement, attestations, rollup_id, service, relayer, data_window)
         services = [service.run, relayer.run] if relaying else [service.run]
         await stack.enter_async_context(running(*services))
         yield world
@@ -312,7 +313,15 @@ async def rollup_up(
     if world is not None and settlement is not None:
         attested = AttestationsClient(world.rpc, world.attestations)
         history = DataRootHistory(da)
-        fix = SettledFix(settlement, attested, world.da(SEQUENCER), history, rollup_id=world.rollup_id, poll_s=0.02)
+        fix = SettledFix(
+            settlement,
+            attested,
+            world.da(SEQUENCER),
+            history,
+            rollup_id=world.rollup_id,
+            data_window=world.data_window,
+            poll_s=0.02,
+        )
         proposing = await world.client(PROPOSER)
         proposer_config = ProposerConfig(
             world.deployer.chain_id, world.settlement, world.rollup_id, evm.genesis_hash, claim_interval=0.0, poll_s=0.02

@@ -60,6 +60,7 @@ async def append_as_a_stranger(world: World, rollup: Rollup, data: bytes) -> Non
         da,
         DataRootHistory(da),
         rollup_id=world.rollup_id,
+        data_window=0,
         poll_s=0.02,
     )
     attested = await fix._attested(placement.height)

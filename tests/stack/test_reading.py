@@ -22,7 +22,7 @@ from dougong.stack.config import (
     Table,
     default_chain_id,
 )
-from dougong.stack.data_window import data_window
+from dougong.stack.data_window import attest_every, data_window, in_flight
 from dougong.stack.reading import DEFAULT_TEXT, line_of, load, parse
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +156,16 @@ def test_old_data_stays_within_half_of_what_is_kept(layer: str, window: int | No
         assert caught.value.remedy
     else:
         assert data_window(read(text), "alpha", written=None) == expected
+
+
+def test_so_few_batches_are_under_way_that_publishing_them_again_takes_half_of_the_window() -> None:
+    assert [in_flight(window) for window in (0, 8, 16, 31, 32, 2**32)] == [8, 2, 4, 7, 8, 8]
+
+
+def test_no_window_stands_still_for_more_than_a_quarter_of_it() -> None:
+    assert attest_every([0, 0], 500, at_most=30.0) == 30.0
+    assert attest_every([0, 40, 100], 500, at_most=30.0) == 5.0
+    assert attest_every([100_000], 500, at_most=30.0) == 30.0
 
 
 def test_blobs_have_no_data_window() -> None:

@@ -10,12 +10,15 @@ theirs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dougong.stack.config import SquareAvailability, StackConfig
 
-__all__ = ["LEAST", "MOST", "contradiction", "data_window", "kept_heights"]
+__all__ = ["LEAST", "MOST", "attest_every", "contradiction", "data_window", "in_flight", "kept_heights"]
 
 LEAST = 8  # heights: to be attested and appended takes some
 MOST = 1 << 32  # of the contract, src/dougong/contracts/registry.vy
+MOST_IN_FLIGHT = 8
 
 
 def kept_heights(layer: object) -> int | None:
@@ -35,6 +38,17 @@ def data_window(config: StackConfig, rollup: str, *, written: int | None) -> int
         return written
     kept = kept_heights(config.availability[table.availability])
     return 0 if kept is None else max(LEAST, min(kept // 2, MOST))
+
+
+def in_flight(window: int) -> int:
+    """How many batches may be under way at a time. What became too old is published again with all that lies behind it, each in
+    one or two heights, before the first of them is appended: that must not make it too old again."""
+    return min(MOST_IN_FLIGHT, window // 4) if window else MOST_IN_FLIGHT
+
+
+def attest_every(windows: Iterable[int], block_time_ms: int, *, at_most: float) -> float:
+    """Seconds between two attestations: the windows count from the last one, so none may stand still for long."""
+    return min([at_most, *(window * block_time_ms / 4_000 for window in windows if window)])
 
 
 def contradiction(config: StackConfig, rollup: str, window: int) -> tuple[str, str] | None:

@@ -26,11 +26,12 @@ Bear = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A rollup's place on its settlement chain; `client` sends as its sequencer."""
+    """A rollup's place on its settlement chain; `client` sends as its sequencer. `data_window` as it is registered."""
 
     base: SettlementChain
     client: SettlementClient
     rollup_id: int
+    data_window: int
 
 
 class Layer(Protocol):

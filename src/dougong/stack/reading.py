@@ -174,7 +174,7 @@ def _settled_beside_its_data(rollup: RollupConfig, config: StackConfig, here: Pa
 
 
 def _not_pruned_first(name: str, config: StackConfig, here: Path_) -> Iterator[tuple[Path_, str, str]]:
-    """What may still be appended is still kept. A window that is not written and was registered before is looked at with it."""
+    """What may be appended must be kept. (What was registered before and is not written here is looked at in `genesis`.)"""
     rollup = config.rollup[name]
     layer = config.availability.get(rollup.availability)
     if isinstance(layer, EthereumBlobsAvailability) and rollup.data_window is not None:

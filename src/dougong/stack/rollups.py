@@ -45,6 +45,7 @@ from dougong.settlement.encoding import RollupConfig as Registration
 from dougong.stack.blobs import Blobs
 from dougong.stack.config import RollupConfig
 from dougong.stack.context import Context
+from dougong.stack.data_window import in_flight
 from dougong.stack.events import Event
 from dougong.stack.fees import rates
 from dougong.stack.genesis import SPEC_VERSION
@@ -159,7 +160,7 @@ async def open_rollup(
         settlement=None if settled is None else settled.base.name,
         rollup_id=None if settled is None else settled.rollup_id,
         proof=ground.config.proof,
-        data_window=None if settled is None else context.documents.data_window(name),
+        data_window=None if settled is None else settled.data_window,
     )
     facts: dict[str, object] = {"layer": "rollup", "url": context.server.url(name), "chain_id": ground.evm.chain_id}
     context.report(Event("chain", name, facts | trust.model_dump()))
@@ -240,7 +241,7 @@ async def _settle(ground: _Ground, base: SettlementChain, shared: AsyncExitStack
             f"rollup {rollup_id} on {base.name} was registered with another genesis or data window than {ground.name}'s",
             remedy="restore data_dir/deployment, or start anew with another data_dir",
         )
-    return Place(base, client, rollup_id)
+    return Place(base, client, rollup_id, window)
 
 
 async def register(
@@ -309,7 +310,11 @@ async def _compose(ground: _Ground, settled: Place | None, opened: AsyncExitStac
         published,
         ground.store,
         ground.layer.publishing(role, ground.namespace, settled, budget=config.blob_budget, bear=ground.ledger.spent),
-        BatcherConfig(interval=config.batch_interval_ms / 1000, max_blob_bytes=ground.layer.max_blob_bytes),
+        BatcherConfig(
+            interval=config.batch_interval_ms / 1000,
+            max_blob_bytes=ground.layer.max_blob_bytes,
+            max_in_flight=in_flight(0 if settled is None else settled.data_window),
+        ),
         ahead=None if settled is None else _ahead(ground, settled, da, follower, published, sequencer.requeue),
         on_published=ground.ledger.published,
         name=name,

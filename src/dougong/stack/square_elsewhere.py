@@ -84,6 +84,7 @@ class SquareElsewhere:
                 self._square,
                 DataRootHistory(self._square),
                 rollup_id=place.rollup_id,
+                data_window=place.data_window,
                 poll_s=FIX_POLL_S,
                 log=self._context.log,
             )

@@ -40,6 +40,7 @@ from dougong.settlement.transactor import Receipt
 from dougong.stack.attestors import open_attestors
 from dougong.stack.config import SquareAvailability, host_and_port
 from dougong.stack.context import Context
+from dougong.stack.data_window import attest_every
 from dougong.stack.events import Event
 from dougong.stack.layers import Bear, Place
 from dougong.stack.parts import HONEST
@@ -94,6 +95,7 @@ class Square:
     ) -> None:
         self._context = context
         self._width = config.max_square_size
+        self._block_time_ms = config.block_time_ms
         self.name = name
         self.da_id = genesis.hash
         self.first_height = 1
@@ -179,6 +181,7 @@ class Square:
                 da,
                 attested.history,
                 rollup_id=place.rollup_id,
+                data_window=place.data_window,
                 poll_s=FIX_POLL_S,
                 log=self._context.log,
             )
@@ -215,12 +218,18 @@ class Square:
             attestors,
             {attestor.address: attestor for attestor in self._attestors},
             self.da_id,
-            RelayerConfig(interval=ATTEST_EVERY_S, poll_s=0.1),
+            RelayerConfig(interval=self._attest_every(settlement.name), poll_s=0.1),
             wanted=attested.height_wanted,
             log=context.log,
         )
         context.supervisor.add(self.name, f"relayer to {settlement.name}", relayer.run)
         return attested
+
+    def _attest_every(self, settlement: str) -> float:
+        rollups = self._context.config.rollup.items()
+        here = [name for name, rollup in rollups if (rollup.availability, rollup.settlement) == (self.name, settlement)]
+        windows = map(self._context.documents.data_window, here)
+        return attest_every(windows, self._block_time_ms, at_most=ATTEST_EVERY_S)
 
 
 def blob_room(width: int) -> int:

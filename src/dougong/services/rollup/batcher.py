@@ -15,6 +15,10 @@ So nothing is lost: a record only leaves when its blocks are fixed or are no lon
 twice: before appending, the follower has taken everything that settlement holds, the batch must continue it, and the append
 names the index that it must get. If someone else appended first (after the sequencer's timeout) the follower has dropped the
 soft blocks, and with them goes the record; their transactions become new blocks.
+
+A published batch may come to lie too deep in the DA layer to be fixed there (`TooOld`): its place is forgotten, durably, and it
+goes on from *encoded*, with the same bytes. Those behind it are published again after it, and it is fixed once they are: on the
+DA layer they stay in the chain's order. Which copy is fixed makes no difference: the bytes tell whose blocks they are.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +44,7 @@ from dougong.services.rollup.batches import (
     Publish,
     PublishedBlocks,
     Superseded,
+    TooOld,
     pack_record,
     unpack_record,
 )
@@ -52,7 +58,6 @@ __all__ = ["BATCHER_TABLES", "Batcher", "BatcherConfig"]
 BATCHER_TABLES = ("batches", "blobs")
 MAX_CONTENT_BYTES = 16 << 20  # docs/spec/derivation.md, "Batch"
 MAX_BLOCKS = 4_096  # of `Evm.encode_batch`
-UNPUBLISHED = (BatchState.ENCODED, BatchState.SUBMITTING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +97,8 @@ class Batcher:
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
         """`ahead` finds what was published and is not in this store. `on_published` is told of each batch (its first and last
-        block and its bytes) once it is published, or ready to be; `crash_point` is called with a step's name between durable
-        steps (for tests)."""
+        block and its bytes) once it is published, or ready to be; of one that is published again, its bytes and no block (last =
+        first - 1). `crash_point` is called with a step's name between durable steps (for tests)."""
         self._chain = chain
         self._follower = follower
         self._published = published
@@ -146,7 +151,7 @@ class Batcher:
     async def _publish_all(self) -> None:
         while True:
             version = self._chain.version
-            record = next((r for r in self._published.records if r.state in UNPUBLISHED), None)
+            record = self._published.to_publish()
             if record is None:
                 record = await self.close_batch()
             if record is None:
@@ -232,7 +237,8 @@ class Batcher:
         return record
 
     async def publish(self, record: BatchRecord) -> None:
-        """From encoded (or submitting, after a crash) to published, or ready to be."""
+        """From encoded (or submitting, after a crash) to published, or ready to be; a displaced one to a new place."""
+        again = record.from_height > 0 and record.state is not BatchState.SUBMITTING
         try:
             size = len(await _InHand(self, record).data())
             changes = await self._publishing.publish(_InHand(self, record))
@@ -244,7 +250,7 @@ class Batcher:
             self._m_batches.inc()
             height = record.placement.height if record.placement else 0
             self._log.info("batch published", first=record.first, last=record.last, height=height)
-        self._on_published(record.first, record.last, size)
+        self._on_published(record.first, record.first - 1 if again else record.last, size)
         self._crash_point(record.state.value)
         await self._tell_safe()
         self._changed.set()
@@ -270,6 +276,8 @@ class Batcher:
         record = self._published.records[0] if self._published.records else None
         if record is None or record.state not in (BatchState.READY, BatchState.PUBLISHED) or not self._publishing.fixes:
             return False
+        if self._published.displaced() is not None:
+            return False  # who takes over from an empty store would begin behind it
         position = self._follower.position
         if (record.first, record.parent_hash) != (position.number + 1, position.state):
             return False  # its turn has not come
@@ -279,6 +287,9 @@ class Batcher:
             return True  # the follower has met it, or dropped its blocks, meanwhile
         except Underpaid as error:
             self._note_unpaid(record, error)
+            return False
+        except TooOld as error:
+            await self._forget_place(record, str(error))
             return False
         if record.state is BatchState.READY:
             self._m_batches.inc()
@@ -290,6 +301,14 @@ class Batcher:
             raise Unavailable(f"settlement took batch {position.index} but does not show it yet")
         await self.prune()
         return True
+
+    async def _forget_place(self, record: BatchRecord, why: str) -> None:
+        height = record.placement.height if record.placement else 0
+        self._log.warning("a batch must be published again", first=record.first, last=record.last, height=height, why=why)
+        with suppress(Superseded):
+            await self._update(record.number, state=BatchState.ENCODED, placement=None)
+        self._crash_point("forgotten")
+        await self._tell_safe()  # and with that tells the publishing side
 
     async def prune(self) -> None:
         """Lets go of batches that are fixed, and of those whose blocks are no longer on the chain."""

@@ -17,7 +17,17 @@ from dougong.settlement.fees import Fees
 from dougong.settlement.transactor import Offer
 from dougong.types import Placement
 
-__all__ = ["BatchInHand", "BatchRecord", "BatchState", "Publish", "PublishedBlocks", "Superseded", "pack_record", "unpack_record"]
+__all__ = [
+    "BatchInHand",
+    "BatchRecord",
+    "BatchState",
+    "Publish",
+    "PublishedBlocks",
+    "Superseded",
+    "TooOld",
+    "pack_record",
+    "unpack_record",
+]
 
 
 class BatchState(Enum):
@@ -26,6 +36,9 @@ class BatchState(Enum):
     READY = "ready"
     """Where publishing and fixing are one step: all is made for it, and its data root is known."""
     PUBLISHED = "published"
+
+
+UNPUBLISHED = (BatchState.ENCODED, BatchState.SUBMITTING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,10 @@ class BatchRecord:
 
 class Superseded(Exception):
     """The batch is in flight no more: the layers below have fixed it, or its blocks have left the chain."""
+
+
+class TooOld(Exception):
+    """The batch lies so deep in the DA layer that no layer fixes it there any more: it has to be published again."""
 
 
 class BatchInHand(Protocol):
@@ -96,8 +113,8 @@ class Publish(Protocol):
         ...
 
     async def fix(self, batch: BatchInHand, index: int) -> None:
-        """Returns once batch `index` of the rollup is this one. Raises `Rejected` if settlement refuses, `Unavailable` when the
-        outcome is unknown: the follower tells."""
+        """Returns once batch `index` of the rollup is this one. Raises `Rejected` if settlement refuses, `TooOld` if it refuses
+        where the batch lies, `Unavailable` when the outcome is unknown: the follower tells."""
         ...
 
 
@@ -108,6 +125,23 @@ class PublishedBlocks:
         self.records: list[BatchRecord] = []
         self.inbox_accumulator = inbox_accumulator
         self.set_inbox = set_inbox
+
+    def displaced(self) -> BatchRecord | None:
+        """The first batch that lies before one that it builds upon, because that one was published again: who comes with an empty
+        store reads the DA layer in order, and would pass it over."""
+        deepest = (0, 0)
+        for record in self.records:
+            if record.placement is not None:
+                place = (record.placement.height, record.placement.start_share)
+                if place < deepest:
+                    return record
+                deepest = place
+        return None
+
+    def to_publish(self) -> BatchRecord | None:
+        """The first batch that is not published yet, or displaced."""
+        displaced = self.displaced()
+        return next((record for record in self.records if record.state in UNPUBLISHED or record is displaced), None)
 
     def batch_at(self, placement: Placement, agreed: HeaderInfo) -> OwnBatch | None:
         return self._find(agreed, lambda record: record.lies_at(placement))
