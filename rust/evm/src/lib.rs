@@ -21,6 +21,7 @@ pub mod import;
 pub mod index;
 pub mod journal;
 pub mod json;
+mod keccak;
 pub mod logs;
 pub mod node;
 pub mod otterscan;

@@ -38,6 +38,17 @@ impl Link {
         })
     }
 
+    /// A link to a new node, whose encoding is known.
+    pub fn to_new(rlp: RlpNode, kind: Kind) -> Self {
+        Self {
+            rlp,
+            pointer: Pointer::Loaded(Arc::new(Node {
+                kind,
+                id: AtomicU64::new(0),
+            })),
+        }
+    }
+
     /// The hash of the node as a root.
     pub fn hash(&self) -> B256 {
         self.rlp
@@ -83,13 +94,7 @@ impl Node {
     pub fn link(kind: Kind) -> Link {
         let mut buffer = Vec::with_capacity(600);
         kind.encode_rlp(&mut buffer);
-        Link {
-            rlp: RlpNode::from_rlp(&buffer),
-            pointer: Pointer::Loaded(Arc::new(Self {
-                kind,
-                id: AtomicU64::new(0),
-            })),
-        }
+        Link::to_new(RlpNode::from_rlp(&buffer), kind)
     }
 
     pub fn set_id(&self, id: NodeId) {

@@ -12,10 +12,12 @@ use revm::primitives::KECCAK_EMPTY;
 use revm::state::{Account as EvmAccount, AccountInfo};
 
 mod base;
+mod changes;
 mod journal;
 mod overriding;
 
 pub use base::{Base, Fork};
+pub use changes::{AccountChange, Changes};
 
 /// What Ethereum keeps of an account, except its storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,62 +71,6 @@ pub trait StateReader {
     fn storage(&self, address: Address, slot: U256) -> Result<U256, Self::Error>;
     fn code(&self, hash: B256) -> Result<Bytes, Self::Error>;
     fn block_hash(&self, number: u64) -> Result<B256, Self::Error>;
-}
-
-/// An account's net change in a block. `reset` says that its old storage is gone; `storage` then lists what is new.
-#[derive(Clone, Debug)]
-pub struct AccountChange {
-    pub address: Address,
-    pub before: Option<Account>,
-    pub after: Option<Account>,
-    pub reset: bool,
-    /// (slot, before, after)
-    pub storage: Vec<(U256, U256, U256)>,
-}
-
-/// Everything that a block changed.
-#[derive(Clone, Debug, Default)]
-pub struct Changes {
-    pub accounts: Vec<AccountChange>,
-    pub codes: Vec<(B256, Bytes)>,
-}
-
-impl Changes {
-    /// Adds what happened after these changes to them.
-    pub fn follow(&mut self, next: Self) {
-        if self.accounts.is_empty() {
-            self.codes.extend(next.codes);
-            self.accounts = next.accounts;
-            return;
-        }
-        self.codes.extend(next.codes);
-        for later in next.accounts {
-            match self
-                .accounts
-                .binary_search_by_key(&later.address, |change| change.address)
-            {
-                Ok(place) => self.accounts[place].follow(later),
-                Err(place) => self.accounts.insert(place, later),
-            }
-        }
-    }
-}
-
-impl AccountChange {
-    fn follow(&mut self, later: Self) {
-        self.after = later.after;
-        // An account that these changes made has no older storage.
-        self.reset |= later.reset && self.before.is_some();
-        for (slot, before, after) in later.storage {
-            match self
-                .storage
-                .binary_search_by_key(&slot, |(known, ..)| *known)
-            {
-                Ok(place) => self.storage[place].2 = after,
-                Err(place) => self.storage.insert(place, (slot, before, after)),
-            }
-        }
-    }
 }
 
 #[derive(Clone, Default)]
@@ -208,6 +154,13 @@ impl<R: StateReader> Overlay<R> {
     }
 
     pub fn slot(&mut self, address: Address, slot: U256) -> Result<U256, R::Error> {
+        if let Some(Entry { now, .. }) = self.accounts.get(&address) {
+            match now.storage.get(&slot) {
+                Some(value) => return Ok(*value),
+                None if now.complete => return Ok(U256::ZERO),
+                None => {}
+            }
+        }
         self.entry(address)?;
         Database::storage(self, address, slot)
     }

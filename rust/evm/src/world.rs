@@ -6,6 +6,7 @@ use alloy_trie::{Nibbles, TrieAccount};
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::keccak;
 use crate::node::{Leaf, Link, NodeSource, root_hash};
 use crate::state::{Account, AccountChange};
 use crate::trie::{self, Change, Value};
@@ -18,23 +19,35 @@ pub fn slot_key(slot: &U256) -> Nibbles {
     Nibbles::unpack_array(&keccak256(B256::from(*slot)).0)
 }
 
+/// Accounts whose keys are hashed side by side.
+const TOGETHER: usize = 64;
+
 /// The state trie after a block's changes.
 pub fn update<S: NodeSource + Sync>(
     source: &S,
     root: Option<Link>,
     changes: &[AccountChange],
 ) -> Result<Option<Link>> {
-    let one = |change: &AccountChange| leaf_change(source, root.as_ref(), change);
-    let mut leaves: Vec<Change> = if changes.len() >= 16 {
-        changes
-            .par_iter()
-            .with_min_len(8)
-            .map(one)
-            .collect::<Result<_>>()?
-    } else {
-        changes.iter().map(one).collect::<Result<_>>()?
+    let some = |changes: &[AccountChange]| -> Result<Vec<Change>> {
+        let addresses: Vec<Address> = changes.iter().map(|change| change.address).collect();
+        let keys = keccak::all(&addresses);
+        let each = changes.iter().zip(keys);
+        each.map(|(change, key)| {
+            leaf_change(source, root.as_ref(), change, Nibbles::unpack_array(&key.0))
+        })
+        .collect()
     };
-    leaves.sort_unstable_by_key(|change| change.0);
+    let mut leaves: Vec<Change> = if changes.len() >= 16 {
+        let together = changes.len().div_ceil(8).min(TOGETHER);
+        let chunks: Vec<Vec<Change>> = changes
+            .par_chunks(together)
+            .map(some)
+            .collect::<Result<_>>()?;
+        chunks.into_iter().flatten().collect()
+    } else {
+        some(changes)?
+    };
+    leaves.par_sort_unstable_by_key(|change| change.0);
     trie::update(source, root, leaves)
 }
 
@@ -42,8 +55,8 @@ fn leaf_change<S: NodeSource + Sync>(
     source: &S,
     root: Option<&Link>,
     change: &AccountChange,
+    key: Nibbles,
 ) -> Result<Change> {
-    let key = address_key(&change.address);
     let Some(account) = change.after else {
         return Ok((key, None));
     };
@@ -54,15 +67,18 @@ fn leaf_change<S: NodeSource + Sync>(
     let storage = if change.storage.is_empty() {
         kept
     } else {
+        let slots = change.storage.iter().map(|(slot, ..)| B256::from(*slot));
+        let keys = keccak::all(&slots.collect::<Vec<_>>());
         let mut slots: Vec<Change> = change
             .storage
             .iter()
-            .map(|(slot, _, value)| {
+            .zip(keys)
+            .map(|((.., value), key)| {
                 let value = (!value.is_zero()).then(|| Value {
                     bytes: alloy_rlp::encode(value),
                     storage: None,
                 });
-                (slot_key(slot), value)
+                (Nibbles::unpack_array(&key.0), value)
             })
             .collect();
         slots.sort_unstable_by_key(|change| change.0);

@@ -11,7 +11,6 @@
 //! - Reads are validated by value, not by version.
 //! - The beneficiary's fees are added up when somebody asks, and when the wave is taken up: see `view`.
 
-use alloy_primitives::Address;
 use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 use revm::DatabaseCommit;
 use revm::context::ContextTr;
@@ -37,7 +36,7 @@ mod view;
 
 use gather::gather;
 use memory::{Memory, Writes};
-use pace::{FEWEST, Next, Pace, WAVE, dependencies};
+use pace::{FEWEST, Next, Pace, WAVE, dependencies, work as work_of};
 use run::{Fee, ViewEvm};
 use scheduler::{Scheduler, Task};
 use view::{Cold, Halt, Reads, Shared, View, with_fee};
@@ -142,7 +141,7 @@ impl<R: Fork> Runner<R> for Workers {
         loop {
             let next = self.next();
             let start = Instant::now();
-            let gas = outcome.gas_used;
+            let before = outcome.outcomes.len();
             let mut in_order = |evm: &mut BlockEvm<'_, R>,
                                 txs: &mut dyn Iterator<Item = (usize, Offered)>,
                                 outcome: &mut BlockOutcome| {
@@ -151,8 +150,8 @@ impl<R: Fork> Runner<R> for Workers {
                     stretch.run(block, evm, position, tx, outcome)?;
                     count += 1;
                 }
-                let (gas, took) = (outcome.gas_used - gas, start.elapsed());
-                self.learn(|pace| pace.was_in_order(count, gas, took));
+                let (work, took) = (work_of(&outcome.outcomes[before..]), start.elapsed());
+                self.learn(|pace| pace.was_in_order(count, work, took));
                 Ok(count)
             };
             match next {
@@ -176,8 +175,9 @@ impl<R: Fork> Runner<R> for Workers {
                         Some(waits_for) => {
                             stretch.end(evm);
                             let stopped = self.wave(block, evm, wave, waits_for, outcome)?;
-                            let (gas, took) = (outcome.gas_used - gas, start.elapsed());
-                            self.learn(|pace| pace.was_wave(count, gas, took, stopped));
+                            let (work, took) =
+                                (work_of(&outcome.outcomes[before..]), start.elapsed());
+                            self.learn(|pace| pace.was_wave(count, work, took, stopped));
                         }
                         None => {
                             in_order(evm, &mut wave.into_iter(), outcome)?;
@@ -252,7 +252,7 @@ impl Workers {
             };
             let db = evm.ctx.db_mut();
             match cell.run {
-                Some(run) if holds(db, beneficiary, &run.reads)? => match run.result {
+                Some(run) if run.reads.are_in(db, beneficiary)? => match run.result {
                     Ok(result) => {
                         let touched = index::touched(&run.state, &beneficiary);
                         db.commit(run.state);
@@ -273,30 +273,6 @@ impl Workers {
         self.redone.fetch_add(redone, Relaxed);
         Ok(scheduler.is_stopped())
     }
-}
-
-/// Whether the state gives what an execution has read.
-fn holds<R: StateReader>(
-    state: &mut Overlay<R>,
-    beneficiary: Address,
-    reads: &Reads,
-) -> Result<bool, R::Error> {
-    if let Some(read) = &reads.beneficiary
-        && state.account(beneficiary)? != read.value
-    {
-        return Ok(false);
-    }
-    for (address, read) in &reads.accounts {
-        if state.account(*address)? != read.value {
-            return Ok(false);
-        }
-    }
-    for (address, slot, read) in &reads.slots {
-        if state.slot(*address, *slot)? != read.value {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// What each thread does until the wave is done.

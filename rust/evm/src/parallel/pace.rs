@@ -6,7 +6,8 @@
 use alloy_primitives::map::AddressMap;
 use std::time::Duration;
 
-use crate::executor::Offered;
+use crate::executor::{Offered, TxOutcome};
+use crate::transfer;
 
 /// Most transactions of a wave: what a wave wastes when it fails is bounded, and so is what it holds in memory.
 pub const WAVE: usize = 1024;
@@ -18,10 +19,16 @@ const TRIAL: usize = 128;
 const SAMPLE: usize = 32;
 /// How many transactions lie between two samples.
 const BETWEEN_SAMPLES: usize = 8192;
+/// What waves must take less than execution in order to be worth it: all cores are busy with them, and what runs in order for long
+/// looks up less than a sample does.
+const GAIN: f64 = 0.9;
 const SHORTEST_STAY: usize = 1024;
 const LONGEST_STAY: usize = 1 << 16;
 /// What executing a transaction takes beyond its gas, in gas.
 const OVERHEAD: u64 = 4_000;
+/// What a plain transfer takes in order, in gas: there it needs no interpreter. Counted in full it would make every wave with other
+/// work in it look slow, and a wave of transfers look fast.
+const TRANSFER: u64 = 2_500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -57,9 +64,17 @@ fn blend(old: Option<f64>, new: f64) -> Option<f64> {
     Some(old.map_or(new, |old| old * 0.75 + new * 0.25))
 }
 
-fn per_unit(txs: usize, gas: u64, took: Duration) -> f64 {
-    let units = gas + OVERHEAD * txs as u64;
-    took.as_nanos() as f64 * 1000.0 / units.max(1) as f64
+/// How much work these transactions are when executed in order, in gas.
+pub fn work(outcomes: &[TxOutcome]) -> u64 {
+    let each = outcomes.iter().map(|outcome| match outcome.gas_used {
+        transfer::GAS => TRANSFER,
+        gas => gas + OVERHEAD,
+    });
+    each.sum()
+}
+
+fn per_unit(work: u64, took: Duration) -> f64 {
+    took.as_nanos() as f64 * 1000.0 / work.max(1) as f64
 }
 
 impl Pace {
@@ -75,23 +90,24 @@ impl Pace {
         }
     }
 
-    pub fn was_in_order(&mut self, txs: usize, gas: u64, took: Duration) {
-        if txs == 0 {
+    /// `work`: see there.
+    pub fn was_in_order(&mut self, txs: usize, work: u64, took: Duration) {
+        self.stay = self.stay.saturating_sub(txs);
+        if work == 0 {
             return;
         }
-        self.in_order = blend(self.in_order, per_unit(txs, gas, took));
-        self.stay = self.stay.saturating_sub(txs);
+        self.in_order = blend(self.in_order, per_unit(work, took));
         if self.stay == 0 && self.until_sample == 0 {
             self.until_sample = BETWEEN_SAMPLES;
         }
     }
 
     /// `stopped`: by its conflicts.
-    pub fn was_wave(&mut self, txs: usize, gas: u64, took: Duration, stopped: bool) {
-        self.in_waves = blend(self.in_waves, per_unit(txs, gas, took));
+    pub fn was_wave(&mut self, txs: usize, work: u64, took: Duration, stopped: bool) {
+        self.in_waves = blend(self.in_waves, per_unit(work, took));
         self.until_sample = self.until_sample.saturating_sub(txs);
         let slower = match (self.in_order, self.in_waves) {
-            (Some(in_order), Some(in_waves)) => in_waves > in_order,
+            (Some(in_order), Some(in_waves)) => in_waves > in_order * GAIN,
             _ => false,
         };
         if stopped || slower {

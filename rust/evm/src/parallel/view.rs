@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::memory::{Found, Memory, Place};
 use super::run::{Fee, Run};
-use crate::state::{Account, Base, StateReader, bytecode};
+use crate::state::{Account, Base, Overlay, StateReader, bytecode};
 
 /// What is shared by the threads that execute a wave.
 pub struct Shared<'a> {
@@ -58,6 +58,32 @@ pub struct Reads {
     pub accounts: Vec<(Address, Read<Option<Account>>)>,
     pub slots: Vec<(Address, U256, Read<U256>)>,
     pub beneficiary: Option<Read<Option<Account>>>,
+}
+
+impl Reads {
+    /// Whether the state gives what an execution has read.
+    pub fn are_in<R: StateReader>(
+        &self,
+        state: &mut Overlay<R>,
+        beneficiary: Address,
+    ) -> Result<bool, R::Error> {
+        if let Some(read) = &self.beneficiary
+            && state.account(beneficiary)? != read.value
+        {
+            return Ok(false);
+        }
+        for (address, read) in &self.accounts {
+            if state.account(*address)? != read.value {
+                return Ok(false);
+            }
+        }
+        for (address, slot, read) in &self.slots {
+            if state.slot(*address, *slot)? != read.value {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// What a thread has read from below the overlay.
