@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,9 +18,10 @@ from dougong._native import Evm
 from dougong.errors import InvalidInput
 from dougong.net.jsonrpc import JsonRpc
 from dougong.rpc.ethereum import EthereumApi
-from dougong.rpc.protocol import Methods, Param
+from dougong.rpc.protocol import Method, Methods, Param
 from dougong.services.nodes.soft_blocks import SoftBlocks, parse_block
 from dougong.services.nodes.verifying_node import Ahead, Soft, VerifyingNode
+from tests.rpc.test_server import healthy
 from tests.services.settled import (
     NAMESPACE,
     SEQUENCER,
@@ -269,4 +272,57 @@ async def test_json_rpc_tells_the_heads_apart(tmp_path: Path) -> None:
 @given(st.binary(max_size=200))
 def test_what_is_no_block_does_not_parse(raw: bytes) -> None:
     with pytest.raises(InvalidInput):
-        parse_block(raw)
+        parse_block(raw, 2_857)
+
+
+def listed(payload: bytes) -> bytes:
+    return b"\xfb" + len(payload).to_bytes(4) + payload
+
+
+async def test_a_block_of_millions_of_nothings_is_not_taken_apart(tmp_path: Path) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await make_blocks(rollup, 0, 2)
+        header = rollup.chain.evm.header_rlp(2)
+        nothings = b"\x80" * 4_000_000
+        async with following(world, rollup) as (node, voice):
+            for lie in (listed(header + listed(nothings)), listed(header + b"\xc0" + nothings)):
+                voice.lies = {2: lie}
+                tracemalloc.start()
+                await node.catch_up()
+                _, peak = tracemalloc.get_traced_memory()
+                tracemalloc.stop()
+                assert node.heads().latest == 1
+                assert peak < 60 * len(lie)  # each would be four objects
+        await rollup.down()
+
+
+@pytest.mark.parametrize("method", ["eth_blockNumber", "debug_getRawBlock", "debug_getRawHeader"])
+async def test_one_that_never_answers_holds_up_nothing_that_is_fixed(tmp_path: Path, method: str) -> None:
+    async with settled_world(tmp_path) as world:
+        rollup = await settled_rollup(world)
+        await make_blocks(rollup, 0, 1)
+        async with following(world, rollup) as (node, voice):
+            await node.catch_up()
+            await make_blocks(rollup, 1, 1)
+            never = asyncio.Event()
+
+            async def hang(*arguments: object) -> str:
+                await never.wait()
+                return "0x"
+
+            methods = voice.methods()
+            found = methods.get(method)
+            assert found is not None
+            methods._methods[method] = Method(method, hang, found.params)
+            world.server.unmount("voice-node")
+            world.server.mount("voice-node", methods, healthy)
+            soft_of(node)._ask_s = 0.1
+            async with asyncio.timeout(15):  # four attempts of twenty seconds each
+                await node.catch_up()
+            await settle(rollup)
+            async with asyncio.timeout(15):
+                await node.catch_up()
+            assert node.heads().finalized == 2
+            never.set()
+        await rollup.down()

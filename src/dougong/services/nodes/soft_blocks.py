@@ -42,6 +42,8 @@ from dougong.types import InboxMessage, MessageKind
 __all__ = ["SoftBlocks", "parse_block"]
 
 ROUND_S = 2.0  # of one round: so that what is published is looked at in between, however slowly it answers
+ASK_S = 5.0  # for one answer: the layers below are not looked at meanwhile
+TRANSACTION_GAS = 21_000
 NO_SUCH_BLOCK = (SERVER_ERROR, RESOURCE_NOT_FOUND)
 BLOCK_BYTES = 40 << 20  # of an answer: 16 MiB in hex, and some
 
@@ -64,6 +66,7 @@ class SoftBlocks:
         most_blocks: int = 65_536,
         most_bytes: int = 256 << 20,
         clock: Callable[[], float] = time.time,
+        ask_s: float = ASK_S,
         log: structlog.typing.FilteringBoundLogger | None = None,
     ) -> None:
         self._chain = chain
@@ -74,6 +77,7 @@ class SoftBlocks:
         self._most_blocks = most_blocks
         self._most_bytes = most_bytes
         self._clock = clock
+        self._ask_s = ask_s
         self._log = log or structlog.get_logger()
         self._words: dict[int, bytes] = {}  # hashes of the blocks that it said and that are not published yet
         self._away = False
@@ -102,7 +106,7 @@ class SoftBlocks:
         answer is taken to say what it said."""
         head = self._chain.latest
         try:
-            answer = await self._rpc.call("debug_getRawHeader", hex(head.number))
+            answer = await self._ask("debug_getRawHeader", hex(head.number))
             if decode_header(data(answer)).hash != head.hash:
                 return False
             self._words[head.number] = head.hash
@@ -133,10 +137,10 @@ class SoftBlocks:
         head = self._chain.latest
         if head.number - held >= self._most_blocks or self._chain.backlog_bytes() >= self._most_bytes:
             raise Unavailable(f"the sequencer has published nothing of {head.number - held} blocks: it is not followed further")
-        if quantity(await self._rpc.call("eth_blockNumber")) <= head.number:
+        if quantity(await self._ask("eth_blockNumber")) <= head.number:
             return False
-        answer = data(await self._rpc.call("debug_getRawBlock", hex(head.number + 1), max_bytes=BLOCK_BYTES))
-        header, txs = await in_thread(parse_block, answer)
+        answer = data(await self._ask("debug_getRawBlock", hex(head.number + 1)))
+        header, txs = await in_thread(parse_block, answer, head.gas_limit // TRANSACTION_GAS)
         if header.hash == self.refused:
             return False
         if header.parent_hash != head.hash or header.number != head.number + 1:
@@ -149,6 +153,13 @@ class SoftBlocks:
             return False  # the settlement node does not show them yet
         await self._make(head, header, messages, txs)
         return True
+
+    async def _ask(self, method: str, *params: object) -> object:
+        try:
+            async with asyncio.timeout(self._ask_s):
+                return await self._rpc.call(method, *params, max_bytes=BLOCK_BYTES)
+        except TimeoutError as error:
+            raise Unavailable(f"the sequencer has not answered {method} within {self._ask_s:g} s") from error
 
     async def _messages(self, start: int, end: int) -> Sequence[InboxMessage] | None:
         if start == end:
@@ -191,17 +202,15 @@ def _forced(messages: Sequence[InboxMessage], txs: Sequence[bytes]) -> int:
 # --- a block as `debug_getRawBlock` has it ----------------------------------------------------------------------------------
 
 
-def parse_block(raw: bytes) -> tuple[HeaderInfo, list[bytes]]:
-    """Header and transactions (EIP-2718) of a block's RLP. Raises `InvalidInput`."""
-    content = _payload(raw, *_item(raw, 0, len(raw)))
-    parts = _split(raw, *content)
-    if len(parts) < 2:
-        raise InvalidInput("a block is a list of header, transactions and more")
-    header = decode_header(raw[parts[0][0] : parts[0][2]])
-    listed, first, last = parts[1]
+def parse_block(raw: bytes, most: int) -> tuple[HeaderInfo, list[bytes]]:
+    """Header and transactions (EIP-2718, `most` of them) of a block's RLP. Raises `InvalidInput`."""
+    begin, end = _payload(raw, *_item(raw, 0, len(raw)))
+    at, _, after = _item(raw, begin, end)
+    header = decode_header(raw[at:after])
+    listed, first, last = _item(raw, after, end)
     if raw[listed] < 0xC0:
         raise InvalidInput("a block's transactions are a list")
-    return header, [raw[start if raw[start] >= 0xC0 else begin : end] for start, begin, end in _split(raw, first, last)]
+    return header, [raw[start if raw[start] >= 0xC0 else begin : end] for start, begin, end in _split(raw, first, last, most)]
 
 
 def _payload(raw: bytes, start: int, begin: int, end: int) -> tuple[int, int]:
@@ -210,10 +219,12 @@ def _payload(raw: bytes, start: int, begin: int, end: int) -> tuple[int, int]:
     return begin, end
 
 
-def _split(raw: bytes, begin: int, end: int) -> list[tuple[int, int, int]]:
+def _split(raw: bytes, begin: int, end: int, most: int) -> list[tuple[int, int, int]]:
     """(start, start of the payload, end) of each item."""
     items: list[tuple[int, int, int]] = []
     while begin < end:
+        if len(items) == most:
+            raise InvalidInput(f"more than {most} transactions could not pay for their gas")
         items.append(_item(raw, begin, end))
         begin = items[-1][2]
     return items
