@@ -362,3 +362,18 @@ async def test_a_chain_name_is_one_free_path_segment(name: str) -> None:
     async with serving() as server:
         with pytest.raises(ConfigError):
             server.mount(name, methods(), healthy)
+
+
+@pytest.mark.parametrize("path", ["alpha", "alpha/"])
+async def test_pages_of_other_sites_and_programs_get_the_same_reply(path: str) -> None:
+    async with serving() as server, httpx.AsyncClient() as client:
+        url = server.url(path)
+        program = await client.post(url, json=call("add", ["0x1"]))
+        page = await client.post(url, json=call("add", ["0x1"]), headers={"origin": "https://elsewhere.example"})
+        assert (program.status_code, program.content) == (page.status_code, page.content)
+        assert {name: value for name, value in page.headers.items() if not name.startswith("access-control-")} == dict(
+            program.headers
+        )
+        assert "access-control-allow-origin" in page.headers
+        assert (await client.post(server.url("metrics"), json=call("add", ["0x1"]))).status_code == 404
+        assert (await client.post(server.url("alpha/beta"), json=call("add", ["0x1"]))).status_code == 404

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterator
 
 import orjson
 import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from dougong.errors import ConfigError
 from dougong.rpc.connection import connection_class
@@ -63,7 +63,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    app: Starlette,
+    app: ASGIApp,
     listener: socket.socket,
     limits: Limits,
     *,

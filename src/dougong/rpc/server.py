@@ -35,6 +35,7 @@ from starlette.websockets import WebSocket
 from dougong.errors import ConfigError, DougongError, Unavailable
 from dougong.net.codes import INVALID_REQUEST, LIMIT_EXCEEDED
 from dougong.rpc.errors import RpcError
+from dougong.rpc.front import Front
 from dougong.rpc.listening import CLIENT_CONNECTIONS, MAX_CONNECTIONS, Listening, json_response, listen, read_body, refusal, serve
 from dougong.rpc.protocol import Limits, Methods, Observer, answer
 from dougong.rpc.relaying import Refused, Relay
@@ -104,7 +105,7 @@ class RpcServer(Listening):
             allow_headers=["content-type"],
             allow_private_network=True,  # an explorer's page on the web asks the node on this machine
         )
-        self.app = Starlette(
+        rooms = Starlette(
             routes=[
                 Route("/", self._index, methods=["GET"]),
                 Route("/metrics", self._metrics, methods=["GET"]),
@@ -116,6 +117,7 @@ class RpcServer(Listening):
             ],
             middleware=[cors],
         )
+        self.app = Front(rooms, self._answer)
 
     @classmethod
     def bind(
@@ -206,7 +208,9 @@ class RpcServer(Listening):
             return json_response(503, {"chain": name, "healthy": False, "error": str(error), "remedy": error.remedy})
 
     async def _call(self, request: Request) -> Response:
-        name = request.path_params["chain"]
+        return await self._answer(request, request.path_params["chain"])
+
+    async def _answer(self, request: Request, name: str) -> Response:
         found = self._chains.get(name)
         if found is None:
             return self._no_chain(name)

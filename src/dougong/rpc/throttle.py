@@ -26,7 +26,7 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
 from dougong.net.codes import LIMIT_EXCEEDED
@@ -35,6 +35,7 @@ from dougong.rpc.errors import RpcError
 __all__ = ["Client", "ClientLimits", "Throttle", "TooMany", "address_of", "cost_of", "network_of"]
 
 MOST_CLIENTS = 16_384
+MOST_NETWORKS = 4_096  # addresses whose network is remembered
 _KIB = 1 << 10
 
 # Work in bytes, beside the reply's own: hashing and reading that a call makes the node do.
@@ -262,6 +263,7 @@ def address_of(peer: str, forwarded: str, proxies: Collection[str]) -> str:
     return peer
 
 
+@lru_cache(MOST_NETWORKS)
 def network_of(address: str) -> str:
     """What counts as one client: an IPv4 address, 64 bits of an IPv6 address."""
     try:
