@@ -14,6 +14,9 @@ pub const MAX_BLOCKS: usize = 4096;
 /// Most transactions that a batch lists, in all its blocks: real ones, of a hundred bytes and more, could not be as many. What
 /// is listed costs a reader hundreds of times what it costs to write, compressed.
 pub const MAX_TXS: usize = 1 << 18;
+/// Gas that a batch's blocks may have used when one more of them is executed. What a batch makes is held in memory until all of
+/// it is stored, and a batch of a few hundred bytes could fill every block.
+pub const MAX_GAS: u64 = 1 << 32;
 /// Least gas that a transaction takes.
 const TX_GAS: u64 = 21_000;
 

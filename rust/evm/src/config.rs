@@ -154,14 +154,6 @@ fn chain_config(genesis: &Genesis, imported: bool) -> Result<ChainConfig> {
             ));
         }
     }
-    if config
-        .deposit_contract_address
-        .is_some_and(|address| !address.is_zero())
-    {
-        return refuse(
-            "config.depositContractAddress must be absent: validator deposits (EIP-6110) have no meaning here",
-        );
-    }
     if genesis.number.unwrap_or(0) != 0 {
         return refuse("the genesis block's number must be 0");
     }
@@ -181,6 +173,14 @@ fn chain_config(genesis: &Genesis, imported: bool) -> Result<ChainConfig> {
 /// A chain of our own starts with Prague's rules.
 fn check_own(genesis: &Genesis, forks: &Forks) -> Result<()> {
     let config = &genesis.config;
+    if config
+        .deposit_contract_address
+        .is_some_and(|address| !address.is_zero())
+    {
+        return refuse(
+            "config.depositContractAddress must be absent: validator deposits (EIP-6110) have no meaning here",
+        );
+    }
     let by_block = forks.by_block();
     for (name, block) in [("daoForkBlock", config.dao_fork_block)]
         .iter()

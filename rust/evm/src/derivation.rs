@@ -66,7 +66,11 @@ pub fn derive<L: Ledger>(
         .filter(|batch| batch.parent_hash == ledger.head().hash)
         .map_or_else(Vec::new, |batch| batch.blocks);
     let latest = timestamp.saturating_add(MAX_DRIFT);
+    let mut gas = 0u64;
     for block in blocks {
+        if gas >= batch::MAX_GAS {
+            break;
+        }
         let plan = plan(
             ledger,
             block.timestamp.min(latest),
@@ -76,6 +80,7 @@ pub fn derive<L: Ledger>(
             &block.txs,
         );
         ledger.build(plan)?;
+        gas = gas.saturating_add(ledger.head().header.gas_used);
     }
     while ledger.head().inbox_end() < start + messages.len() as u64 {
         let plan = plan(ledger, timestamp, inbox_end, start, messages, &[]);

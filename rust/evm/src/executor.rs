@@ -5,11 +5,12 @@
 //! 1. EIP-4788: the parent beacon block root goes into its contract. EIP-2935: the parent's hash goes into its contract.
 //! 2. Transactions, in order.
 //! 3. EIP-4895 withdrawals.
-//! 4. EIP-7002 and EIP-7251: the request queues are read (EIP-6110 deposits do not exist here).
+//! 4. EIP-7002 and EIP-7251: the request queues are read (EIP-6110's deposits, of blocks that others made: `deposits`).
 //!
 //! A system contract that is not there, or that fails, is passed over, so that a block has an outcome whatever the genesis
 //! document put there. No I/O happens here but through the `StateReader`.
 
+use alloy_eips::eip4844::{BLOB_TX_MIN_BLOB_GASPRICE, fake_exponential};
 use alloy_eips::eip4895::Withdrawal;
 use alloy_eips::eip7685::Requests;
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251};
@@ -54,10 +55,10 @@ impl BlockContext {
             basefee: self.base_fee,
             difficulty: self.difficulty,
             prevrandao: Some(self.prev_randao),
-            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice::new(
-                self.excess_blob_gas,
-                self.blob_fraction,
-            )),
+            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
+                excess_blob_gas: self.excess_blob_gas,
+                blob_gasprice: self.price_of_blobs(),
+            }),
             slot_num: 0,
         }
     }
@@ -65,11 +66,15 @@ impl BlockContext {
     /// The wei of a unit of blob gas; 0 before there are blobs.
     pub fn blob_price(&self) -> u128 {
         match self.spec.is_enabled_in(SpecId::CANCUN) {
-            true => {
-                BlobExcessGasAndPrice::new(self.excess_blob_gas, self.blob_fraction).blob_gasprice
-            }
+            true => self.price_of_blobs(),
             false => 0,
         }
+    }
+
+    /// The engine's own sum wraps, and then may never end.
+    fn price_of_blobs(&self) -> u128 {
+        let (excess, fraction) = (self.excess_blob_gas.into(), self.blob_fraction.into());
+        fake_exponential(BLOB_TX_MIN_BLOB_GASPRICE, excess, fraction)
     }
 
     /// An EVM for this block on `state`.
@@ -113,6 +118,8 @@ pub struct BlockOutcome {
     pub skipped: Vec<(usize, String)>,
     pub gas_used: u64,
     pub requests: Requests,
+    /// The contract of a request queue that is not there or that failed: with it a block of Ethereum is invalid.
+    pub silent: Option<Address>,
 }
 
 /// An EVM on the state of a block in the making.
@@ -292,7 +299,7 @@ pub fn execute_block_by<R: StateReader>(
         evm.ctx.db_mut().credit(withdrawal.address, wei)?;
     }
 
-    outcome.requests = after_transactions(block, &mut evm)?;
+    (outcome.requests, outcome.silent) = after_transactions(block, &mut evm)?;
     Ok(outcome)
 }
 
@@ -301,14 +308,14 @@ pub fn close_block<R: StateReader>(
     block: &BlockContext,
     state: &mut Overlay<R>,
 ) -> Result<Requests, R::Error> {
-    after_transactions(block, &mut block.evm(state, |_| {}))
+    Ok(after_transactions(block, &mut block.evm(state, |_| {}))?.0)
 }
 
 fn after_transactions<R: StateReader>(
     block: &BlockContext,
     evm: &mut BlockEvm<'_, R>,
-) -> Result<Requests, R::Error> {
-    let mut requests = Requests::default();
+) -> Result<(Requests, Option<Address>), R::Error> {
+    let (mut requests, mut silent) = (Requests::default(), None);
     if block.spec.is_enabled_in(SpecId::PRAGUE) && block.number > 0 {
         for (kind, contract) in [
             (
@@ -320,13 +327,14 @@ fn after_transactions<R: StateReader>(
                 eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
             ),
         ] {
-            let data = system_call(evm, contract, Bytes::new())?;
-            if !data.is_empty() {
-                requests.push_request_with_type(kind, data);
+            match system_call(evm, contract, Bytes::new())? {
+                Some(data) if data.is_empty() => {}
+                Some(data) => requests.push_request_with_type(kind, data),
+                None => silent = silent.or(Some(contract)),
             }
         }
     }
-    Ok(requests)
+    Ok((requests, silent))
 }
 
 /// The state as a block's first transaction finds it: the system calls that come before.
@@ -358,29 +366,30 @@ fn before_transactions<R: StateReader>(
     Ok(())
 }
 
+/// None: there is no such contract, or it failed.
 fn system_call<R: StateReader>(
     evm: &mut BlockEvm<'_, R>,
     contract: Address,
     data: Bytes,
-) -> Result<Bytes, R::Error> {
+) -> Result<Option<Bytes>, R::Error> {
     let account = evm.ctx.db_mut().account(contract)?;
     if account.is_none_or(|account| account.code_hash == revm::primitives::KECCAK_EMPTY) {
-        return Ok(Bytes::new());
+        return Ok(None);
     }
     let result = match evm.system_call_one(contract, data) {
         Ok(result) => result,
         Err(EVMError::Database(error)) => return Err(error),
         Err(_) => {
             let _ = evm.finalize();
-            return Ok(Bytes::new());
+            return Ok(None);
         }
     };
     let changes = evm.finalize();
     match result {
         ExecutionResult::Success { output, .. } => {
             evm.ctx.db_mut().commit(changes);
-            Ok(output.into_data())
+            Ok(Some(output.into_data()))
         }
-        _ => Ok(Bytes::new()),
+        _ => Ok(None),
     }
 }

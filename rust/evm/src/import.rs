@@ -5,22 +5,20 @@
 //! 3. `execute` runs it; before Byzantium it takes the state's root after every transaction, for the receipts.
 //! 4. `check_outcome` holds what came of it against the header.
 //!
-//! Sources: execution-specs `state_transition` and `apply_body` of each fork. Deviations: no validator deposits (EIP-6110; the
-//! genesis document may name no deposit contract), no seals (see `header_rules`).
+//! Sources: execution-specs `state_transition` and `apply_body` of each fork. Deviation: no seals (see `header_rules`).
 
 use alloy_consensus::proofs::{calculate_ommers_root, calculate_withdrawals_root};
 use alloy_consensus::{Block, Header};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
 use alloy_eips::eip4895::Withdrawal;
-use alloy_eips::{eip7002, eip7251};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::{Decodable, Encodable};
-use revm::primitives::KECCAK_EMPTY;
 use revm::primitives::hardfork::SpecId;
 
 use crate::block::{Sealed, StoredReceipt, context_of, receipts_root, traces};
 use crate::config::ChainConfig;
+use crate::deposits;
 use crate::executor::{BlockContext, BlockOutcome, execute_block};
 use crate::state::{Overlay, StateReader};
 use crate::tx::{Envelope, SenderCache, SignedTx, decode_all_any, encoded_root};
@@ -121,7 +119,9 @@ pub fn check_body(config: &ChainConfig, block: &Foreign) -> Result<(), String> {
             return Err(format!("transaction {i} has more than {most} blobs"));
         }
         blobs += count;
-        if tx.chain_id().is_some() && !config.forks.replay_protection(header.number) {
+        // As geth: Berlin's signatures name a chain whether or not the document schedules EIP-155.
+        let protected = spec >= SpecId::BERLIN || config.forks.replay_protection(header.number);
+        if tx.chain_id().is_some() && !protected {
             return Err(format!("transaction {i} names a chain before EIP-155"));
         }
         if tx.envelope.is_eip7702() && tx.authorizes_nobody() {
@@ -144,11 +144,6 @@ pub fn execute<R: StateReader>(
 ) -> Result<Result<Ran, String>, R::Error> {
     let context = context_of(config, &block.sealed.header);
     state.keep_empty = context.spec < SpecId::SPURIOUS_DRAGON;
-    if context.spec >= SpecId::PRAGUE
-        && let Some(missing) = missing_contract(state)?
-    {
-        return Ok(Err(format!("the system contract {missing} is not there")));
-    }
     let txs = core::mem::take(&mut block.txs);
     let withdrawals = block.withdrawals.as_deref().unwrap_or_default();
     let ran = if context.spec >= SpecId::BYZANTIUM {
@@ -156,12 +151,28 @@ pub fn execute<R: StateReader>(
         if let Some(why) = skipped(&outcome, 0) {
             return Ok(Err(why));
         }
+        // EIP-7002 and EIP-7251: a block is invalid without their contracts.
+        if let Some(contract) = outcome.silent {
+            return Ok(Err(format!(
+                "the system contract {contract} is not there, or failed"
+            )));
+        }
         let (receipts, touched) = traces(&mut outcome);
+        let mut requests = core::mem::take(&mut outcome.requests);
+        if context.spec >= SpecId::PRAGUE
+            && let Some(contract) = config.forks.deposit_contract()
+        {
+            let logs = receipts.iter().flat_map(|receipt| &receipt.logs);
+            requests = match deposits::before(requests, contract, logs) {
+                Ok(requests) => requests,
+                Err(why) => return Ok(Err(why)),
+            };
+        }
         Ran {
             receipts,
             touched,
             txs: outcome.txs,
-            requests_hash: outcome.requests.requests_hash(),
+            requests_hash: requests.requests_hash(),
             gas_used: outcome.gas_used,
         }
     } else {
@@ -174,20 +185,6 @@ pub fn execute<R: StateReader>(
         pay_miners(config, block, state)?;
     }
     Ok(Ok(ran))
-}
-
-/// EIP-7002 and EIP-7251: a block is invalid without their contracts.
-fn missing_contract<R: StateReader>(state: &mut Overlay<R>) -> Result<Option<Address>, R::Error> {
-    for contract in [
-        eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
-        eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
-    ] {
-        let account = state.account(contract)?.unwrap_or_default();
-        if account.code_hash == KECCAK_EMPTY {
-            return Ok(Some(contract));
-        }
-    }
-    Ok(None)
 }
 
 fn skipped(outcome: &BlockOutcome, first: usize) -> Option<String> {

@@ -11,6 +11,7 @@ pub mod call;
 pub mod calls;
 pub mod chain;
 pub mod config;
+mod deposits;
 pub mod derivation;
 pub mod error;
 pub mod executor;

@@ -204,7 +204,8 @@ impl<R: StateReader> Overlay<R> {
         storage: &[(U256, U256)],
     ) {
         let (now, before) = touch(&mut self.accounts, &mut self.dirty, address);
-        now.account = (!account.is_empty()).then_some(account);
+        // geth's genesis state has empty accounts too, until something touches them (EIP-161).
+        now.account = Some(account);
         now.complete = true;
         for (slot, value) in storage {
             before.storage.entry(*slot).or_insert(U256::ZERO);

@@ -24,6 +24,9 @@ use crate::words::{self, Minimum};
 /// Largest transaction that a chain of ours takes, in bytes. Ethereum's pools stop at 128 KiB; a block's gas limit bounds the rest.
 pub const MAX_TX_BYTES: usize = 1 << 20;
 
+/// Most authorizations (EIP-7702) whose signers are recovered where the transaction's is. A megabyte holds ten thousand.
+const RECOVERED_AT_ONCE: usize = 16;
+
 pub type Envelope = EthereumTxEnvelope<TxEip4844>;
 
 /// A decoded transaction whose signature has been checked.
@@ -34,7 +37,8 @@ pub struct SignedTx {
     /// Apart, because a transaction is handed on from step to step, and its envelope is large.
     pub envelope: Box<Envelope>,
     pub sender: Address,
-    authorizations: Vec<RecoveredAuthorization>,
+    /// None: too many to recover before somebody pays for it. The engine does, once it knows that the gas suffices.
+    authorizations: Option<Vec<RecoveredAuthorization>>,
 }
 
 impl SignedTx {
@@ -137,12 +141,13 @@ impl SignedTx {
                 .map(<[B256]>::to_vec)
                 .unwrap_or_default(),
             max_fee_per_blob_gas: tx.max_fee_per_blob_gas().unwrap_or_default(),
-            authorization_list: self
-                .authorizations
-                .iter()
-                .cloned()
-                .map(Either::Right)
-                .collect(),
+            authorization_list: match &self.authorizations {
+                Some(recovered) => recovered.iter().cloned().map(Either::Right).collect(),
+                None => {
+                    let signed = tx.authorization_list().unwrap_or_default();
+                    signed.iter().cloned().map(Either::Left).collect()
+                }
+            },
         }
     }
 }
@@ -204,12 +209,9 @@ pub fn decode_known(raw: &[u8], sender: Address) -> Result<SignedTx, String> {
 }
 
 fn signed(raw: &[u8], envelope: Envelope, sender: Address) -> SignedTx {
-    let authorizations = envelope
-        .authorization_list()
-        .unwrap_or_default()
-        .iter()
-        .map(recover_authority)
-        .collect();
+    let authorizations = envelope.authorization_list().unwrap_or_default();
+    let authorizations = (authorizations.len() <= RECOVERED_AT_ONCE)
+        .then(|| authorizations.iter().map(recover_authority).collect());
     SignedTx {
         raw: Bytes::copy_from_slice(raw),
         envelope: Box::new(envelope),

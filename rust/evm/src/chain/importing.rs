@@ -45,6 +45,8 @@ impl Writer {
         self.overlay.reader.end();
         if result.is_err() {
             self.discard();
+            // Of the steps that had changed the state already, nobody knows any more what they changed.
+            self.overlay.clear();
         }
         result
     }

@@ -321,11 +321,19 @@ impl Chain {
         let txn = self.store.read()?;
         let missing = |number: u64| Error::NotFound(format!("there is no block {number}"));
         let mut blocks = Vec::new();
+        let mut gas = 0u64;
         for number in first..=last {
             let record = self
                 .store
                 .header(&txn, number)?
                 .ok_or_else(|| missing(number))?;
+            if gas >= batch::MAX_GAS {
+                return Err(Error::Invalid(format!(
+                    "blocks {first} to {} have used the gas of a batch",
+                    number - 1
+                )));
+            }
+            gas = gas.saturating_add(record.sealed.header.gas_used);
             let body = self
                 .store
                 .body(&txn, number)?

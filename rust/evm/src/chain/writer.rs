@@ -73,6 +73,8 @@ impl Writer {
         self.overlay.reader.end();
         if result.is_err() {
             self.discard();
+            // What the block changed may have been taken out of the overlay, and be known to nobody any more.
+            self.overlay.clear();
         }
         result
     }

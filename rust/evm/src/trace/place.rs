@@ -74,6 +74,14 @@ impl<'s> Place<'s> {
                 sealed.header.parent_hash
             )));
         }
+        // The memory that a transaction may have grows with its gas.
+        let most = record.sealed.header.gas_limit;
+        if sealed.header.gas_limit > most.saturating_add(most / 1024) {
+            return Err(Error::InvalidTransaction(format!(
+                "the block's gas limit {} is too far above its parent's, {most}",
+                sealed.header.gas_limit
+            )));
+        }
         Self::new(config, at, sealed, txs, Vec::new())
     }
 

@@ -58,6 +58,7 @@ __all__ = ["BATCHER_TABLES", "Batcher", "BatcherConfig"]
 BATCHER_TABLES = ("batches", "blobs")
 MAX_CONTENT_BYTES = 16 << 20  # docs/spec/derivation.md, "Batch"
 MAX_BLOCKS = 4_096  # of `Evm.encode_batch`
+MAX_GAS = 1 << 32  # that a batch's blocks may have used before one more of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +201,14 @@ class Batcher:
         if self._oldest_since is None:
             self._oldest_since = self._clock()
         last, raw = first, await self._chain.block_bytes(first)
-        while last < head and raw < self._config.target_bytes and last + 1 - first < MAX_BLOCKS:
+        gas = (await self._chain.header(first)).gas_used
+        while last < head and raw < self._config.target_bytes and gas < MAX_GAS and last + 1 - first < MAX_BLOCKS:
             following = await self._chain.block_bytes(last + 1)
             if raw + following > MAX_CONTENT_BYTES // 2:
                 break
             last, raw = last + 1, raw + following
-        full = raw >= self._config.target_bytes
+            gas += (await self._chain.header(last)).gas_used
+        full = raw >= self._config.target_bytes or gas >= MAX_GAS
         if not (now or full or self._clock() - self._oldest_since >= self._config.interval):
             return None
         return await self._encode(parent, first, last, raw)
