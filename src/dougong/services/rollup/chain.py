@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from dougong._native import BuiltBlock, Evm, HeaderInfo, decode_batch
-from dougong.errors import NotFound
+from dougong.errors import InvalidInput, NotFound
 from dougong.services.threads import in_thread
 from dougong.types import Heads, InboxMessage
 
@@ -209,7 +209,10 @@ class RollupChain:
             return None
 
         def same() -> bool:
-            own = decode_batch(self.evm.encode_batch(tip.number + 1, last, 1), tip.gas_limit)
+            try:
+                own = decode_batch(self.evm.encode_batch(tip.number + 1, last, 1), tip.gas_limit)
+            except InvalidInput:  # more than one batch holds: the published one is another, or is cut
+                return False
             return own is not None and own == (tip.hash, blocks)
 
         return await self.header(last) if await in_thread(same) else None
