@@ -13,7 +13,9 @@ import pytest_asyncio
 from dougong.execution.evm.genesis import GenesisAccount
 from dougong.net.codes import INVALID_PARAMS, LIMIT_EXCEEDED, METHOD_NOT_FOUND, NOT_READY, SERVER_ERROR, SYNC_TIMEOUT
 from dougong.net.jsonrpc import JsonRpc, RpcError
+from dougong.rpc.errors import RpcError as RpcFailure
 from dougong.rpc.ethereum import EthereumApi, EthereumOptions
+from dougong.rpc.throttle import Client, Throttle
 from dougong.testing.wallet import Wallet
 from tests.clients.world import CHAIN_ID, Node, account, our_node
 from tests.rpc.world import CHAIN_ID as STILL_ID
@@ -87,17 +89,36 @@ async def test_places_to_wait_are_few_and_come_back(still: World) -> None:
     sending = api.methods.get("eth_sendRawTransactionSync")
     assert sending is not None
     raws = ["0x" + CAROL.transfer(TO, 1, nonce=nonce).hex() for nonce in range(4)]
-    ended = await asyncio.gather(*(sending.handler(*sending.bind([raw, 10_000])) for raw in raws[:3]), return_exceptions=True)
-    assert sorted(error.code for error in ended if isinstance(error, Exception) and hasattr(error, "code")) == sorted(
-        [LIMIT_EXCEEDED, SYNC_TIMEOUT, SYNC_TIMEOUT]
-    )
-    cancelled = asyncio.ensure_future(sending.handler(*sending.bind([raws[3], 10_000])))
+    clients = [Throttle().client(f"192.0.2.{number}") for number in range(3)]
+
+    async def codes(askers: list[Client]) -> list[int]:
+        asked = (sending.handler(asker, *sending.bind([raw, 10_000])) for asker, raw in zip(askers, raws, strict=False))
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        return sorted(error.code for error in ended if isinstance(error, RpcFailure))
+
+    assert await codes(clients) == sorted([LIMIT_EXCEEDED, SYNC_TIMEOUT, SYNC_TIMEOUT])
+    cancelled = asyncio.ensure_future(sending.handler(clients[0], *sending.bind([raws[3], 10_000])))
     await asyncio.sleep(0.05)
     cancelled.cancel()
     await asyncio.gather(cancelled, return_exceptions=True)
     async with asyncio.timeout(5):
         with pytest.raises(Exception, match=r"already known|wasn't processed"):
-            await sending.handler(*sending.bind([raws[0], 10]))
+            await sending.handler(clients[0], *sending.bind([raws[0], 10]))
+    api.close()
+
+
+async def test_one_client_has_a_part_of_the_places_to_wait(still: World) -> None:
+    """He could fill them with transactions that he replaces himself, each of which waits for ever."""
+    raws = ["0x" + CAROL.transfer(TO, 1, nonce=number).hex() for number in range(3)]
+    api = EthereumApi(still.backend, EthereumOptions(sync_places=4, most_sync_seconds=0.5))
+    sending = api.methods.get("eth_sendRawTransactionSync")
+    assert sending is not None
+    greedy, other = (Throttle().client(f"192.0.2.{number}") for number in range(2))
+    asked = [sending.handler(client, *sending.bind([raw, 10_000])) for client, raw in zip([greedy] * 3, raws, strict=True)]
+    ended = await asyncio.gather(*asked, return_exceptions=True)
+    assert [error.code for error in ended if isinstance(error, RpcFailure)] == [SYNC_TIMEOUT, SYNC_TIMEOUT, LIMIT_EXCEEDED]
+    with pytest.raises(RpcFailure, match="wasn't processed"):
+        await sending.handler(other, *sending.bind([raws[2], 10]))
     api.close()
 
 

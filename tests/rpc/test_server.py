@@ -279,6 +279,14 @@ async def test_browsers_of_any_origin_may_call(client: httpx.AsyncClient) -> Non
     assert (await client.options("/alpha", headers=asked)).headers["access-control-allow-origin"] == "*"
 
 
+async def test_pages_of_other_origins_are_refused_whatever_the_browser_thinks() -> None:
+    async with serving(origins=("https://wallet.example",)) as server, httpx.AsyncClient() as client:
+        for origin, status in (("https://wallet.example", 200), ("http://rebound.example:8545", 403), ("null", 403)):
+            reply = await client.post(server.url("alpha"), json=call("add", ["0x1"]), headers={"origin": origin})
+            assert reply.status_code == status
+        assert (await client.post(server.url("alpha"), json=call("add", ["0x1"]))).status_code == 200  # no browser
+
+
 async def test_a_chain_that_fails_says_so_and_leaves_the_others_alone() -> None:
     async with serving() as server, httpx.AsyncClient() as client:
 

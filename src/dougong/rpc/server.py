@@ -48,6 +48,7 @@ from dougong.rpc.under_way import Take, UnderWay, weight_of
 __all__ = ["Health", "RpcServer"]
 
 REPLY_SECONDS = 300.0  # to read a reply
+ELSEWHERE = RpcError(INVALID_REQUEST, "pages of this origin may not call")
 
 Health = Callable[[], Awaitable[Mapping[str, object]]]
 
@@ -214,6 +215,8 @@ class RpcServer(Listening):
         found = self._chains.get(name)
         if found is None:
             return self._no_chain(name)
+        if not self._may_call(request):
+            return refusal(403, ELSEWHERE)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return refusal(415, RpcError(INVALID_REQUEST, "the content type must be application/json"))
         counts = name not in self._relays  # a relay has places of its own
@@ -262,9 +265,8 @@ class RpcServer(Listening):
         if found is None:
             await websocket.send_denial_response(self._no_chain(name))
             return
-        origin = websocket.headers.get("origin")
-        if origin is not None and not self._origins & {"*", origin}:
-            await websocket.send_denial_response(refusal(403, RpcError(INVALID_REQUEST, "pages of this origin may not call")))
+        if not self._may_call(websocket):
+            await websocket.send_denial_response(refusal(403, ELSEWHERE))
             return
         if self._connections >= self._sockets.connections:
             busy = RpcError(LIMIT_EXCEEDED, f"more than {self._sockets.connections} connections are open: try again")
@@ -304,6 +306,11 @@ class RpcServer(Listening):
             await websocket.send_denial_response(Response(no.body, no.status, no.headers))
         except RpcError as error:
             await websocket.send_denial_response(refusal(503, error, retry_after=1))
+
+    def _may_call(self, source: HTTPConnection) -> bool:
+        """CORS leaves it to the browser, which asks nobody once a page's name has come to mean this address (DNS rebinding)."""
+        origin = source.headers.get("origin")
+        return origin is None or bool(self._origins & {"*", origin})
 
     def _client(self, source: HTTPConnection) -> Client:
         return self._throttle.client(self._address(source))

@@ -4,12 +4,16 @@ Source: EIP-7966; go-ethereum `internal/ethapi` for the code and the words. Devi
 EIP: an invalid one is the default), and a transaction that waits behind a gap is answered at once with the EIP's code 5, which
 geth does not use: nothing would come of waiting.
 
-A caller who waits holds a place of the server's, so places are few, and one look at the head serves all who wait.
+A caller who waits holds a place of the server's, so places are few, one client has a part of them (he could wait for transactions
+that he has replaced himself), and one look at the head serves all who wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import orjson
 
@@ -20,16 +24,19 @@ from dougong.rpc.errors import RpcError
 from dougong.rpc.ethereum.chain import Chain
 from dougong.rpc.params import hex_data, read_count, read_data
 from dougong.rpc.protocol import Methods, Param
+from dougong.rpc.throttle import Client
 
 __all__ = ["waiting_methods"]
 
 LOOK_SECONDS = 0.01
+CLIENTS = 2  # who may wait for as many receipts as one client may
 
 
 def waiting_methods(chain: Chain) -> Methods:
     methods = Methods()
     evm, backend, options = chain.evm, chain.backend, chain.options
     blocks = _Blocks(chain)
+    own_places = max(1, options.sync_places // CLIENTS)
 
     async def receipt(tx_hash: bytes) -> orjson.Fragment | None:
         found = await chain.read(evm.receipt_json, tx_hash)
@@ -43,11 +50,13 @@ def waiting_methods(chain: Chain) -> Methods:
                 return found
             await blocks.beyond(head)
 
-    async def send_sync(raw: bytes, milliseconds: int | None) -> orjson.Fragment:
+    async def send_sync(client: Client | None, raw: bytes, milliseconds: int | None) -> orjson.Fragment:
         seconds = min(milliseconds / 1_000 if milliseconds else options.sync_seconds, options.most_sync_seconds)
         if blocks.waiting >= options.sync_places:
             raise RpcError(LIMIT_EXCEEDED, f"more than {options.sync_places} callers wait for receipts: try again")
-        with blocks:
+        if blocks.waiting_of[client] >= own_places:
+            raise RpcError(LIMIT_EXCEEDED, f"{own_places} calls of yours wait for receipts: try again")
+        with blocks.place(client):
             tx_hash = await backend.submit(raw)
             if await _is_gapped(chain, raw):
                 raise RpcError(
@@ -62,9 +71,8 @@ def waiting_methods(chain: Chain) -> Methods:
                 message = f"The transaction was added to the transaction pool but wasn't processed in {_in_words(seconds)}"
                 raise RpcError(SYNC_TIMEOUT, message, hex_data(tx_hash)) from error
 
-    methods.add(
-        "eth_sendRawTransactionSync", send_sync, Param("transaction", read_data), Param("timeout", read_milliseconds, None)
-    )
+    parameters = Param("transaction", read_data), Param("timeout", read_milliseconds, None)
+    methods.add("eth_sendRawTransactionSync", send_sync, *parameters, for_client=True)
     return methods
 
 
@@ -97,12 +105,19 @@ class _Blocks:
         self._next: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self.waiting = 0
+        self.waiting_of: Counter[Client | None] = Counter()
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def place(self, client: Client | None) -> Iterator[None]:
         self.waiting += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.waiting -= 1
+        self.waiting_of[client] += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+            self.waiting_of[client] -= 1
+            if not self.waiting_of[client]:
+                del self.waiting_of[client]
 
     async def beyond(self, head: int) -> None:
         """Returns once the head is another one."""
