@@ -1,7 +1,8 @@
 //! The roots that a block's header has of lists: transactions and receipts, each under the RLP of its index, on all cores.
 //!
-//! Source: Ethereum yellow paper, section 4.3.2 and appendix D. Nothing of such a trie is kept, so only encodings are made. The
-//! logs' blooms (section 4.3.1) are here too: what most logs of a block share, a contract and an event, is hashed once a thread.
+//! Source: Ethereum yellow paper, section 4.3.2 and appendix D. Nothing of such a trie is kept, so only encodings are made, and leaves
+//! are hashed side by side. The logs' blooms (section 4.3.1) are here too: what most logs of a block share, a contract and an event,
+//! is hashed once a thread.
 
 use alloy_primitives::map::{AddressMap, B256Map};
 use alloy_primitives::{Address, B256, Bloom, BloomInput, keccak256};
@@ -11,6 +12,7 @@ use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use rayon::prelude::*;
 
 use crate::block::StoredReceipt;
+use crate::keccak;
 
 /// Items below which a subtree is made on one core.
 const PARALLEL: usize = 64;
@@ -32,48 +34,107 @@ pub fn ordered_root<T: Sync>(items: &[T], encode: impl Fn(&T, &mut Vec<u8>) + Sy
         let length = 9 - rest.len();
         keys.push((Nibbles::unpack(&key[..length]), &items[index]));
     }
-    let (node, rlp) = subtree(&keys, 0, &encode);
-    node.as_hash().unwrap_or_else(|| keccak256(rlp))
+    let node = subtree(&keys, 0, &encode);
+    // A root is hashed even if it is short.
+    node.as_hash().unwrap_or_else(|| keccak256(&node))
 }
 
-/// The node over these keys, as its parent holds it, and its encoding.
+/// An item under its key.
+type Keyed<'a, T> = (Nibbles, &'a T);
+
+/// The node over these keys, as its parent holds it.
 fn subtree<T: Sync>(
-    items: &[(Nibbles, &T)],
+    items: &[Keyed<'_, T>],
     depth: usize,
     encode: &(impl Fn(&T, &mut Vec<u8>) + Sync),
-) -> (RlpNode, Vec<u8>) {
-    let first = items[0].0.slice(depth..);
-    if let [(_, item)] = items {
-        let mut value = Vec::with_capacity(1024);
+) -> RlpNode {
+    if items.len() < PARALLEL {
+        return joined(items, &leaves(items, depth, encode), depth);
+    }
+    let place = fork(items, depth);
+    let groups: Vec<_> = items.chunk_by(same(place)).collect();
+    let one =
+        |group: &&[Keyed<'_, T>]| (nibble(&group[0], place), subtree(group, place + 1, encode));
+    let children: Vec<(usize, RlpNode)> = groups.par_iter().map(one).collect();
+    branch(&items[0].0.slice(depth..place), &children)
+}
+
+/// Where the keys part.
+fn fork<T>(items: &[Keyed<'_, T>], depth: usize) -> usize {
+    let (first, last) = (&items[0].0, &items[items.len() - 1].0);
+    depth
+        + first
+            .slice(depth..)
+            .common_prefix_length(&last.slice(depth..))
+}
+
+fn nibble<T>(item: &Keyed<'_, T>, place: usize) -> usize {
+    usize::from(item.0.get_unchecked(place))
+}
+
+fn same<'a, T>(place: usize) -> impl Fn(&Keyed<'a, T>, &Keyed<'a, T>) -> bool {
+    move |a, b| nibble(a, place) == nibble(b, place)
+}
+
+/// The leaves of a subtree, hashed side by side.
+fn leaves<T>(
+    items: &[Keyed<'_, T>],
+    depth: usize,
+    encode: &impl Fn(&T, &mut Vec<u8>),
+) -> Vec<RlpNode> {
+    let (mut rlp, mut ends) = (Vec::with_capacity(512 * items.len()), Vec::new());
+    let mut value = Vec::with_capacity(1024);
+    encode_leaves(items, depth, &mut |path: &Nibbles, item: &T| {
+        value.clear();
         encode(item, &mut value);
-        return pair(
-            &first,
-            true,
-            |out| value[..].encode(out),
-            value[..].length(),
-        );
+        let put = |out: &mut Vec<u8>| value[..].encode(out);
+        pair(path, true, put, value[..].length(), &mut rlp);
+        ends.push(rlp.len());
+    });
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    let each: Vec<&[u8]> = starts
+        .zip(&ends)
+        .map(|(start, end)| &rlp[start..*end])
+        .collect();
+    // What is shorter than a hash stands for itself.
+    let hashes = keccak::all(&each);
+    let nodes = each.iter().zip(hashes).map(|(rlp, hash)| {
+        let short = RlpNode::from_raw(rlp).filter(|rlp| rlp.len() < 32);
+        short.unwrap_or_else(|| RlpNode::word_rlp(&hash))
+    });
+    nodes.collect()
+}
+
+/// Goes over the leaves in order, each with the rest of its key.
+fn encode_leaves<T>(items: &[Keyed<'_, T>], depth: usize, put: &mut impl FnMut(&Nibbles, &T)) {
+    if let [(key, item)] = items {
+        return put(&key.slice(depth..), item);
     }
-    let common = first.common_prefix_length(&items[items.len() - 1].0.slice(depth..));
-    let place = depth + common;
-    let mut groups: Vec<(usize, &[(Nibbles, &T)])> = Vec::with_capacity(16);
-    let mut rest = items;
-    while let Some((key, _)) = rest.first() {
-        let nibble = key.get_unchecked(place);
-        let count = rest.partition_point(|(key, _)| key.get_unchecked(place) == nibble);
-        let (group, others) = rest.split_at(count);
-        groups.push((usize::from(nibble), group));
-        rest = others;
+    let place = fork(items, depth);
+    for group in items.chunk_by(same(place)) {
+        encode_leaves(group, place + 1, put);
     }
-    let one = |(nibble, group): &(usize, &[(Nibbles, &T)])| {
-        (*nibble, subtree(group, place + 1, encode).0)
-    };
-    let children: Vec<(usize, RlpNode)> = if items.len() >= PARALLEL {
-        groups.par_iter().map(one).collect()
-    } else {
-        groups.iter().map(one).collect()
-    };
+}
+
+/// The node over leaves that are hashed already.
+fn joined<T>(items: &[Keyed<'_, T>], mut leaves: &[RlpNode], depth: usize) -> RlpNode {
+    if let [leaf] = leaves {
+        return leaf.clone();
+    }
+    let place = fork(items, depth);
+    let mut children = Vec::with_capacity(16);
+    for group in items.chunk_by(same(place)) {
+        let (mine, others) = leaves.split_at(group.len());
+        children.push((nibble(&group[0], place), joined(group, mine, place + 1)));
+        leaves = others;
+    }
+    branch(&items[0].0.slice(depth..place), &children)
+}
+
+/// A branch, and an extension if there is a path to it.
+fn branch(path: &Nibbles, children: &[(usize, RlpNode)]) -> RlpNode {
     let mut slots: [Option<&RlpNode>; 16] = [None; 16];
-    for (nibble, child) in &children {
+    for (nibble, child) in children {
         slots[*nibble] = Some(child);
     }
     let payload_length = 1 + slots
@@ -94,11 +155,13 @@ fn subtree<T: Sync>(
     }
     rlp.push(EMPTY_STRING_CODE);
     let branch = RlpNode::from_rlp(&rlp);
-    if common == 0 {
-        return (branch, rlp);
+    if path.is_empty() {
+        return branch;
     }
+    rlp.clear();
     let put = |out: &mut Vec<u8>| out.extend_from_slice(&branch);
-    pair(&first.slice(..common), false, put, branch.len())
+    pair(path, false, put, branch.len(), &mut rlp);
+    RlpNode::from_rlp(&rlp)
 }
 
 /// A leaf or an extension.
@@ -107,18 +170,16 @@ fn pair(
     leaf: bool,
     put: impl FnOnce(&mut Vec<u8>),
     length: usize,
-) -> (RlpNode, Vec<u8>) {
+    rlp: &mut Vec<u8>,
+) {
     let path = encode_path_leaf(path, leaf);
-    let payload_length = path[..].length() + length;
-    let mut rlp = Vec::with_capacity(payload_length + 9);
     let list = Header {
         list: true,
-        payload_length,
+        payload_length: path[..].length() + length,
     };
-    list.encode(&mut rlp);
-    path[..].encode(&mut rlp);
-    put(&mut rlp);
-    (RlpNode::from_rlp(&rlp), rlp)
+    list.encode(rlp);
+    path[..].encode(rlp);
+    put(rlp);
 }
 
 /// Hashes of what blooms are made of.
