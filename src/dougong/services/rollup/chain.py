@@ -146,8 +146,7 @@ class RollupChain:
 
         def derive() -> list[HeaderInfo]:
             try:
-                if self.evm.head().number > base:
-                    self.evm.rollback(base)
+                self._go_back(base)
                 return self.evm.apply_batch(data, timestamp, inbox_end, inbox)
             finally:
                 self._latest = self.evm.head()
@@ -163,8 +162,7 @@ class RollupChain:
         """Forgets every block after `number`, once `give_back` has returned for their transactions."""
 
         def forget() -> None:
-            if self.evm.head().number > number:
-                self.evm.rollback(number)
+            self._go_back(number)
             self._latest = self.evm.head()
 
         async with self._writing:
@@ -172,6 +170,11 @@ class RollupChain:
             await in_thread(forget)
             self._cut(number)
         await self._announce([], reorg=True)
+
+    def _go_back(self, number: int) -> None:
+        if self.evm.head().number > number:
+            self._latest = self.evm.header(number)  # first: whoever reads meanwhile must not be shown a head that is not there
+            self.evm.rollback(number)
 
     async def _give_back(self, base: int, give_back: Callable[[Sequence[bytes]], Awaitable[None]] | None) -> None:
         if give_back is None or self._latest.number <= base:
