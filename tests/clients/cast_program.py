@@ -28,7 +28,8 @@ class CastError(Exception):
 async def cast_program(url: str, secret: bytes) -> list[dict[str, Any]]:
     """The steps and what came of each, as the JavaScript programs print them."""
     program = _Program(url, secret)
-    for part in (program.deploy_both, program.trade, program.read, program.fail, program.replace, program.wait, program.follow):
+    parts = (program.deploy_both, program.trade, program.read, program.suppose, program.look_back)
+    for part in (*parts, program.fail, program.replace, program.wait, program.follow):
         await part()
     return program.printed
 
@@ -152,6 +153,31 @@ class _Program:
         made = (await self.ask_json("block", "1"))["timestamp"]
         self.show("nearest block", (await self.ask("find-block", str(int(made, 16)))).isdigit())
         self.show("nothing there", await self._refused(self.ask("receipt", "--async", "0x" + "12" * 32), "tx not found"))
+
+    # --- what would be, and what was ------------------------------------------------------------------------------------------
+
+    async def suppose(self) -> None:
+        """Access lists, and calls on another state and in another block."""
+        swap = (self.market, "swap_ether(uint256,uint256)", "1", NEVER, "--value", "1ether", "--from", self.me)
+        listed = await self.ask_json("access-list", *swap)
+        self.show("access list: gas", listed["gasUsed"])
+        slots = {entry["address"]: sorted(entry["storageKeys"]) for entry in listed["accessList"]}
+        self.show("access list", sorted(slots.items()))
+        # Returns what the word at its slot 7 is, its own balance, and the block's time and number.
+        reader = "0x" + "60075460005247602052426040524360605260806000f3"
+        told = ("--override-code", f"{PLAIN}:{reader}", "--override-balance", f"{PLAIN}:1234", "--block.time", "2000000000")
+        slot = ("--block.number", "999", "--override-state-diff", f"{PLAIN}:7:42")
+        self.show("overrides", await self.ask("call", PLAIN, "--data", "0x", *told, *slot))
+        whole = ("--override-code", f"{PLAIN}:{reader}", "--override-state", f"{PLAIN}:7:43")
+        self.show("overrides: whole state", (await self.ask("call", PLAIN, "--data", "0x", *whole))[:66])
+        rich = ("--override-balance", f"{PLAIN}:{10**18}", "--from", PLAIN, "--value", "1ether")
+        self.show("overrides: money", await self.ask("call", "0x" + "0b" * 20, "--data", "0x", *rich))
+        self.show("without them", await self._refused(self.ask("call", self.me, "--data", "0x", *rich[2:]), "insufficient funds"))
+
+    async def look_back(self) -> None:
+        """`cast run` fetches the state before a transaction, slot by slot, and executes it on this machine."""
+        trace = await self.ask("run", self.swap[0]["transactionHash"], "--quick", "--disable-labels")
+        self.show("run", [line for line in trace.splitlines() if line.strip() and "Traces" not in line])
 
     # --- what is refused, and what reverts --------------------------------------------------------------------------------
 

@@ -70,6 +70,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "debug_traceBlock": ("data", "trace options?"),
     "debug_traceBlockByNumber": ("block", "trace options?"),
     "debug_traceBlockByHash": ("hash", "trace options?"),
+    "trace_replayTransaction": ("hash", "replay kinds"),
     "debug_traceCall": ("transaction", "block", "trace options?"),
     **dict.fromkeys(("txpool_contentFrom", "ots_getContractCreator"), ("address",)),
     "ots_hasCode": ("address", "block?"),
@@ -189,6 +190,7 @@ def valid_values(addresses: list[str], hashes: list[str], raws: list[str]) -> Va
         ),
         "percentiles": st.lists(st.floats(0, 100), max_size=4).map(sorted),
         "count": st.integers(0, 30),
+        "replay kinds": st.lists(st.sampled_from(["stateDiff", "stateDiff", "trace", "vmTrace"]), min_size=1, max_size=2),
         "slots by address": st.dictionaries(address, slots, max_size=2),
         "subscription": st.sampled_from(["newHeads", "logs", "newPendingTransactions", "syncing"]),
     }

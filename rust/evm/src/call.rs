@@ -20,6 +20,7 @@ use crate::sign::Fields;
 use crate::state::Overlay;
 use crate::store::Store;
 use crate::view::At;
+use crate::words;
 
 const TX_GAS: u64 = 21_000;
 /// A fee has at most this many, so that no sum of fees overflows.
@@ -190,7 +191,7 @@ impl<'c> Call<'c> {
                 InvalidTransaction::CallGasCostMoreThanGasLimit { .. }
                 | InvalidTransaction::GasFloorMoreThanGasLimit { .. },
             ) => Ok(false),
-            Err(reason) => Err(Error::InvalidTransaction(reason.to_string())),
+            Err(reason) => Err(self.refused(&reason)),
         }
     }
 
@@ -219,6 +220,10 @@ impl<'c> Call<'c> {
                 .map_or(gas, |allowance| gas.min(allowance));
         }
         Ok(gas.min(gas_cap))
+    }
+
+    fn refused(&self, reason: &InvalidTransaction) -> Error {
+        Error::InvalidTransaction(words::refused(reason, &self.tx.caller))
     }
 
     fn is_plain_transfer(&mut self) -> Result<bool> {
@@ -288,7 +293,7 @@ pub fn call(
     let gas = call.gas.unwrap_or(gas_cap).min(gas_cap);
     match call.run(gas)? {
         Ok(result) => outcome(result),
-        Err(reason) => Err(Error::InvalidTransaction(reason.to_string())),
+        Err(reason) => Err(call.refused(&reason)),
     }
 }
 
@@ -322,7 +327,7 @@ pub fn estimate_gas(
         ) => {
             return Err(exceeded(high));
         }
-        Err(reason) => return Err(Error::InvalidTransaction(reason.to_string())),
+        Err(reason) => return Err(call.refused(&reason)),
     };
     match &result {
         ExecutionResult::Success { .. } => {}

@@ -7,7 +7,9 @@
 use alloy_consensus::transaction::RlpEcdsaDecodableTx;
 use alloy_consensus::{Transaction, TxLegacy};
 use alloy_eips::eip2718::Eip2718Error;
+use alloy_primitives::Address;
 use alloy_rlp::{Error, Header};
+use revm::context::result::InvalidTransaction;
 
 use crate::tx::Envelope;
 
@@ -60,6 +62,33 @@ pub fn undecodable(raw: &[u8], error: &Eip2718Error) -> String {
         Error::UnexpectedList => "rlp: expected input string or byte".into(),
         // A parity of neither 0 nor 1, and a legacy v that stands for none.
         Error::Custom(_) => INVALID_SIGNATURE.into(),
+    }
+}
+
+/// Why a call of `sender` is not executed (`core/error.go`, `core/state_transition.go`).
+pub fn refused(reason: &InvalidTransaction, sender: &Address) -> String {
+    match reason {
+        InvalidTransaction::LackOfFundForMaxFee { fee, balance } => format!(
+            "insufficient funds for gas * price + value: address {sender} have {balance} want {fee}"
+        ),
+        InvalidTransaction::CallGasCostMoreThanGasLimit {
+            initial_gas,
+            gas_limit,
+        } => format!("intrinsic gas too low: have {gas_limit}, want {initial_gas}"),
+        InvalidTransaction::GasFloorMoreThanGasLimit {
+            gas_floor,
+            gas_limit,
+        } => {
+            format!("insufficient gas for floor data gas cost: have {gas_limit}, want {gas_floor}")
+        }
+        InvalidTransaction::GasPriceLessThanBasefee => {
+            "max fee per gas less than block base fee".into()
+        }
+        InvalidTransaction::PriorityFeeGreaterThanMaxFee => {
+            "max priority fee per gas higher than max fee per gas".into()
+        }
+        InvalidTransaction::CreateInitCodeSizeLimit => "max initcode size exceeded".into(),
+        other => other.to_string(),
     }
 }
 

@@ -24,6 +24,7 @@ from dougong.rpc.ethereum.logs import log_methods
 from dougong.rpc.ethereum.network import network_methods
 from dougong.rpc.ethereum.otterscan import otterscan_methods
 from dougong.rpc.ethereum.otterscan_traces import otterscan_trace_methods
+from dougong.rpc.ethereum.replaying import replaying_methods
 from dougong.rpc.ethereum.rules import rule_methods
 from dougong.rpc.ethereum.simulate import simulate_methods
 from dougong.rpc.ethereum.state import state_methods
@@ -54,6 +55,7 @@ SUBJECTS = (
     otterscan_methods,
     access_list_methods,
     tracing_methods,
+    replaying_methods,
     debug_methods,
     otterscan_trace_methods,
 )
