@@ -4,7 +4,8 @@ One client for every server: a program of its own, on one core at most, with eve
 from the first byte sent to the last receipt, and each receipt says success. Every server is tried with each `Way` of asking, in
 batches and one by one, over a tenth of the transactions, and its fastest way over all of them. `ratio` is over all of them;
 `ratio_of_bests` takes each server's best run of either: some slow down with what waits in them. Servers take turns, so that what
-else the machine does meets all of them.
+else the machine does meets all of them; and `processor_us` is what a transaction took of each server's processors in its best run
+over all of them (user and system time, all threads; where /proc tells it), which a busy machine cannot lengthen by much.
 
 Ours is `dougong up` as a user starts it, with everything that it is: durable before it is acknowledged, batches published to a DA
 chain of its own. anvil keeps its chain in memory; geth writes when it likes to.
@@ -13,6 +14,7 @@ chain of its own. anvil keeps its chain in memory; geth writes when it likes to.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -81,22 +83,37 @@ SINGLE = Way(1, 32)
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    url: str
+    pid: int
+
+    def processor_seconds(self) -> float | None:
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
-    """`start` yields a URL; a new chain for every run. `settings` says how, for the printed line."""
+    """`start` yields it running; a new chain for every run. `settings` says how, for the printed line."""
 
     name: str
     settings: str
-    start: Callable[[], AbstractContextManager[str]]
+    start: Callable[[], AbstractContextManager[Running]]
     ways: Sequence[Way] = (*BATCHES, SINGLE)
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best run of a server's settings; `client` is the part of a core that the client took."""
+    """The best run of a server's settings; `client` is the part of a core that the client took, `processor_us` what the server
+    took for a transaction."""
 
     way: Way | None = None
     rate: float = 0.0
     client: float = 0.0
+    processor_us: float | None = None
 
 
 @cache
@@ -152,12 +169,23 @@ def compare(ours: Server, rivals: Sequence[Server], goal: float, bench: str) -> 
         "our_way": f"{ours.settings}; {own.way}",
         "peer_way": f"{fastest.settings}; {rival.way}",
         "client_busy": [round(own.client, 2), round(rival.client, 2)],
+        "processor_us": [own.processor_us, rival.processor_us],
     }
 
 
 def _run(server: Server, way: Way, files: Mapping[int, Path], count: int) -> Best:
-    with server.start() as url:
-        arguments = ["-url", url, "-file", str(files[count]), "-batch", str(way.batch), "-connections", str(way.connections)]
+    with server.start() as running:
+        arguments = [
+            "-url",
+            running.url,
+            "-file",
+            str(files[count]),
+            "-batch",
+            str(way.batch),
+            "-connections",
+            str(way.connections),
+        ]
+        before = running.processor_seconds()
         try:
             done = subprocess.run(
                 [str(CLIENT), *arguments, "-mine", str(way.mine)], capture_output=True, text=True, timeout=LONGEST_S[count]
@@ -165,13 +193,15 @@ def _run(server: Server, way: Way, files: Mapping[int, Path], count: int) -> Bes
         except subprocess.TimeoutExpired:
             print(f"{server.name} ({server.settings}; {way}): {count} had no end after {LONGEST_S[count]} s", file=sys.stderr)
             return Best()
+        after = running.processor_seconds()
     if done.returncode:
         print(f"{server.name} ({server.settings}; {way}): {done.stderr.strip()[:300]}", file=sys.stderr)
         return Best()
     found = json.loads(done.stdout)
     rate = found["transactions"] / found["seconds"]
     print(f"{server.name} ({server.settings}; {way}; {count}): {rate:.0f} tx/s", file=sys.stderr)
-    return Best(way, rate, found["client_cpu_seconds"] / found["seconds"])
+    took = None if before is None or after is None else round((after - before) / count * 1e6, 1)
+    return Best(way, rate, found["client_cpu_seconds"] / found["seconds"], took)
 
 
 # --- servers --------------------------------------------------------------------------------------------------------
@@ -193,7 +223,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(command: Sequence[str], url: str, *, cwd: Path | None = None) -> Iterator[None]:
+def process(command: Sequence[str], url: str, *, cwd: Path | None = None) -> Iterator[Running]:
     """Until it answers; killed at the end: what it would yet write is nobody's business."""
     with subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         try:
@@ -205,13 +235,13 @@ def process(command: Sequence[str], url: str, *, cwd: Path | None = None) -> Ite
                     if running.poll() is not None:
                         raise RuntimeError(f"{command[0]} ended with {running.returncode}") from None
                     time.sleep(0.05)
-            yield
+            yield Running(url, running.pid)
         finally:
             running.kill()
 
 
 @contextmanager
-def dougong(extra: str = "") -> Iterator[str]:
+def dougong(extra: str = "") -> Iterator[Running]:
     fund = ", ".join(f'"0x{wallet.address.hex()}" = 10_000' for wallet in wallets())
     with TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
@@ -219,8 +249,8 @@ def dougong(extra: str = "") -> Iterator[str]:
         (folder / "stack.toml").write_text(text)
         command = [sys.executable, "-c", "from dougong.cli import main; main()", "up", "stack.toml"]
         url = f"http://127.0.0.1:{port}/bench"
-        with process(command, url, cwd=folder):
-            yield url
+        with process(command, url, cwd=folder) as running:
+            yield running
 
 
 OURS = Server("dougong", "dougong up, a sovereign rollup over its own DA chain", dougong)

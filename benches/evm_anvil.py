@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benches._load import BATCHES, CHAIN_ID, OURS, SINGLE, Server, Way, call, compare, free_port, has, process, wallets
+from benches._load import BATCHES, CHAIN_ID, OURS, SINGLE, Running, Server, Way, call, compare, free_port, has, process, wallets
 
 ANVIL = Path(__file__).parent.parent / "engines/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 FASTEST = (
@@ -30,13 +30,13 @@ FASTEST = (
 
 
 @contextmanager
-def anvil(options: Sequence[str]) -> Iterator[str]:
+def anvil(options: Sequence[str]) -> Iterator[Running]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with process([str(ANVIL), "--port", str(port), "--chain-id", str(CHAIN_ID), *FASTEST, *options], url):
+    with process([str(ANVIL), "--port", str(port), "--chain-id", str(CHAIN_ID), *FASTEST, *options], url) as running:
         for wallet in wallets():
             call(url, "anvil_setBalance", "0x" + wallet.address.hex(), hex(10**22))
-        yield url
+        yield running
 
 
 def run() -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benches._load import BATCHES, OURS, SINGLE, Server, call, compare, free_port, has, process, wallets
+from benches._load import BATCHES, OURS, SINGLE, Running, Server, call, compare, free_port, has, process, wallets
 
 VERSION = "v1.17.8"
 GETH = Path(__file__).parent / "peers" / "build" / f"geth-{VERSION}"
@@ -28,7 +28,7 @@ FASTEST = (
 
 
 @contextmanager
-def geth(options: Sequence[str], *, on_disk: bool) -> Iterator[str]:
+def geth(options: Sequence[str], *, on_disk: bool) -> Iterator[Running]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with TemporaryDirectory() as folder:
@@ -45,7 +45,7 @@ def geth(options: Sequence[str], *, on_disk: bool) -> Iterator[str]:
             "--authrpc.port",
             str(free_port()),
         ]
-        with process(command, url):
+        with process(command, url) as running:
             [giver] = call(url, "eth_accounts")
             value = hex(10**22)
             first = int(call(url, "eth_getTransactionCount", giver, "latest"), 16)
@@ -55,7 +55,7 @@ def geth(options: Sequence[str], *, on_disk: bool) -> Iterator[str]:
                 sent.append(call(url, "eth_sendTransaction", fields))
             while call(url, "eth_getTransactionReceipt", sent[-1]) is None:
                 pass
-            yield url
+            yield running
 
 
 def run() -> Iterator[dict[str, Any]]:
