@@ -1,7 +1,7 @@
 """Execution and state root of whole blocks, beside bare revm, which executes the same blocks with no state root.
 
 Decoding and sender recovery are excluded from both; both are in memory, in one process (rust/evm/examples/bare_revm.rs). Ours:
-execution on all cores and the state root. Theirs: revm with a `CacheDB`, the faster of two ways to use it. Each is the best of six.
+execution on all cores and the state root. Theirs: revm with a `CacheDB`, the faster of two ways to use it. Each: the best of six.
 `ratio` is ours over theirs, in transactions a second: the goal is 0.7. `processor ratio` is the same in processor time of all
 threads: what a busy machine cannot hide. `whole block` is `Evm.execute`, with decoding, all roots and the header; `with commit`:
 and the durable write.
