@@ -218,6 +218,22 @@ async def test_invalid_transactions_take_no_room_from_others(node: Node) -> None
         assert len(sequencer.pool) == 1
 
 
+async def test_a_clock_that_jumps_ends_nobodys_waiting(node: Node) -> None:
+    async with node.up() as sequencer:
+        behind = await sequencer.submit(transfers(ALICE, 1, 1)[0])
+        priced_out = await sequencer.submit(transfers(BOB, 0, 1, fee=sequencer.pool.base_fee)[0])
+        sequencer.pool.update(sequencer.pool.base_fee + 1, {})
+        for jump in (60.0, 86_400.0, 60.0, -86_400.0, 60.0):
+            node.clock.now += jump
+            sequencer.expire()
+        assert behind in sequencer.pool
+        assert priced_out in sequencer.pool
+        for _ in range(200):
+            node.clock.now += 60
+            sequencer.expire()
+        assert len(sequencer.pool) == 0
+
+
 async def test_what_waits_for_a_lower_base_fee_is_waited_for_with_empty_blocks(node: Node) -> None:
     async with node.up() as sequencer:
         price = sequencer.pool.base_fee

@@ -84,6 +84,7 @@ class Sequencer:
         self._work = asyncio.Event()
         self._last_block = clock()
         self._looked = clock()
+        self._waited = 0.0
         self._paused = False
         chain.watch_reorgs(self._work.set)
         if inbox is not None:
@@ -181,8 +182,9 @@ class Sequencer:
         now = self._clock()
         if 0 <= now - self._looked < _EXPIRY_S:  # a clock may have been set back
             return
+        self._waited += min(max(0.0, now - self._looked), 2 * _EXPIRY_S)  # or forward: nobody has waited that long for it
         self._looked = now
-        gone = self.pool.expire(now)
+        gone = self.pool.expire(self._waited)
         if gone:
             self._journal.forget(gone)
             self._m_pool.set(len(self.pool))
