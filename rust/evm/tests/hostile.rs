@@ -65,7 +65,7 @@ fn a_block_whose_request_contract_fails_or_is_missing_is_not_imported() {
             other => panic!("{broken}: {other:?}"),
         }
     }
-    assert!(taken_over(&with_accounts(&[], &[good.clone()]), &[]).is_err());
+    assert!(taken_over(&with_accounts(&[], core::slice::from_ref(&good)), &[]).is_err());
     let there = with_accounts(&[], &[(WITHDRAWALS, code("0x00")), good]);
     taken_over(&there, &[]).unwrap();
 }
@@ -89,7 +89,7 @@ fn a_request_contract_may_come_in_the_block_that_first_needs_it() {
     let deploy = TxLegacy {
         chain_id: None,
         nonce: 0,
-        gas_price: 0xe8d4_a510_00,
+        gas_price: 1_000_000_000_000,
         gas_limit: 250_000,
         to: TxKind::Create,
         value: U256::ZERO,
