@@ -208,6 +208,70 @@ fn run(
     )
 }
 
+fn block(spec: SpecId, beneficiary: Address, gas_limit: u64) -> BlockContext {
+    BlockContext {
+        chain_id: CHAIN_ID,
+        spec,
+        number: 1,
+        timestamp: 1,
+        beneficiary,
+        gas_limit,
+        base_fee: BASE_FEE,
+        difficulty: U256::ZERO,
+        prev_randao: B256::ZERO,
+        parent_hash: B256::ZERO,
+        parent_beacon_block_root: B256::ZERO,
+        excess_blob_gas: 0,
+        blob_fraction: 5_007_716,
+    }
+}
+
+/// A contract is created and destroys itself; later transactions of the block pay its address, plainly and with a call, and do it all
+/// again.
+#[test]
+fn what_is_paid_to_an_account_that_was_destroyed_stays_there() {
+    let phoenix = Address::repeat_byte(0xC3);
+    // Creates a contract at the address that the calldata fixes, which destroys itself at once.
+    let code = hex!("6133ff5f525f356002601e34f55f355500").to_vec();
+    let mut state = state(&[U256::from(10u64.pow(18)); 5], &[const { Vec::new() }; 5]);
+    let code_hash = keccak256(&code);
+    state.1.insert(code_hash, code.into());
+    state.0.insert(
+        phoenix,
+        Account {
+            nonce: 1,
+            code_hash,
+            ..Default::default()
+        },
+    );
+    let salt = B256::with_last_byte(1);
+    let destroyed = phoenix.create2_from_code(salt, hex!("33ff"));
+    let tx = |nonce: u64, to: Address, value: u64, data: &[u8]| {
+        ACTORS[0].sign(
+            json!({"nonce": nonce, "to": to, "value": value, "gas": 200_000, "maxFeePerGas": 5_000,
+            "data": format!("0x{}", hex::encode(data))}),
+        )
+    };
+    let create = |nonce| tx(nonce, phoenix, 0, salt.as_slice());
+    let raws = [
+        create(0),
+        tx(1, destroyed, 5, &[]),
+        create(2),
+        tx(3, destroyed, 6, &[1]),
+        tx(4, destroyed, 7, &[]),
+    ];
+    let block = block(SpecId::PRAGUE, Address::repeat_byte(0xBE), 30_000_000);
+    for count in 1..=raws.len() {
+        let txs = decode_all(&raws[..count], &SenderCache::new(0));
+        let expected = run(&InOrder, &block, state.clone(), txs.clone());
+        assert_eq!(
+            run(&Journaled, &block, state.clone(), txs),
+            expected,
+            "{count}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 400, ..Default::default() })]
 
@@ -227,21 +291,7 @@ proptest! {
         ]),
         gas_limit in prop::sample::select(vec![100_000u64, 30_000_000, u64::MAX]),
     ) {
-        let block = BlockContext {
-            chain_id: CHAIN_ID,
-            spec,
-            number: 1,
-            timestamp: 1,
-            beneficiary: address(beneficiary),
-            gas_limit,
-            base_fee: BASE_FEE,
-            difficulty: U256::ZERO,
-            prev_randao: B256::ZERO,
-            parent_hash: B256::ZERO,
-            parent_beacon_block_root: B256::ZERO,
-            excess_blob_gas: 0,
-            blob_fraction: 5_007_716,
-        };
+        let block = block(spec, address(beneficiary), gas_limit);
         let txs = encode(&pays);
         let state = state(&balances, &codes);
         let expected = run(&InOrder, &block, state.clone(), txs.clone());
